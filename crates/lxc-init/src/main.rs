@@ -1,0 +1,3 @@
+//! The small init of application containers: reaps, forwards signals, reports its command's status.
+
+fn main() {}

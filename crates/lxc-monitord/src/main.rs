@@ -1,0 +1,3 @@
+//! Broadcasts container events of one lxcpath to lxc-monitor clients.
+
+fn main() {}

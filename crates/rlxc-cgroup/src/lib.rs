@@ -1,0 +1,1 @@
+//! Control groups in v1, v2 and hybrid layouts: layout, creation, limits, freezer, devices, statistics, delegation.

@@ -1,0 +1,3 @@
+//! The command line: rlxc VERB, and every lxc-* tool by multicall.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The per-container monitor process: a small single-threaded program started by exec.
+
+fn main() {}

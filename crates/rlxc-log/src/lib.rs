@@ -1,0 +1,1 @@
+//! LXC-format log lines from tracing events, one write(2) each.

@@ -1,0 +1,1 @@
+//! Namespaces and id maps: choosing, creating, mapping, joining.

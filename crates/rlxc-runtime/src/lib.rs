@@ -1,0 +1,1 @@
+//! A container's life: plan, start, init, mounts, /dev, consoles, hooks, attach, stop, reboot.

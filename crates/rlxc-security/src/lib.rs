@@ -1,0 +1,1 @@
+//! Capabilities, seccomp policies compiled to BPF, AppArmor, SELinux, keyrings, resource limits.

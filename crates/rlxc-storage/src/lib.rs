@@ -1,0 +1,1 @@
+//! Root file system backends behind one trait, and the copy engine.

@@ -1,0 +1,1 @@
+//! btrfs ioctls: subvolumes, snapshots, tree search, send.

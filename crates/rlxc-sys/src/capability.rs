@@ -1,0 +1,1 @@
+//! capget/capset and bounding/ambient sets by mask.

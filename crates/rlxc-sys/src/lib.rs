@@ -1,0 +1,19 @@
+//! Safe, typed wrappers for the kernel calls that nix lacks; with liblxc the only crate with unsafe code.
+//!
+//! One file a kernel topic. Each function names its manual page; errors are [`std::io::Error`] or
+//! [`nix::errno::Errno`], never a panic.
+#![allow(unsafe_code)]
+
+pub mod bpf;
+pub mod btrfs;
+pub mod capability;
+pub mod child;
+pub mod fs;
+pub mod keyring;
+pub mod loopdev;
+pub mod mount;
+pub mod namespace;
+pub mod netif;
+pub mod process;
+pub mod seccomp;
+pub mod tty;

@@ -1,0 +1,1 @@
+//! setns with pidfds, time namespaces, ns ioctls (NS_GET_USERNS).

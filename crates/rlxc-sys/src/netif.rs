@@ -1,0 +1,1 @@
+//! Interface ioctls and namespace-id lookups that netlink does not give.

@@ -1,0 +1,1 @@
+//! Terminal ioctls: TIOCGPTPEER, TIOCSCTTY, window sizes.

@@ -1,0 +1,1 @@
+//! The Container API and what works on many: create, copy, rename, snapshots, list, autostart.

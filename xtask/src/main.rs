@@ -1,0 +1,3 @@
+//! Project tasks: demo, test, bench, install, vm-test.
+
+fn main() {}
