@@ -16,4 +16,5 @@ pub mod namespace;
 pub mod netif;
 pub mod process;
 pub mod seccomp;
+pub mod socket;
 pub mod tty;

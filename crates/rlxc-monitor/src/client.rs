@@ -1,0 +1,597 @@
+//! Asking a running container: one method a command, each with a deadline.
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use crate::name::socket_name;
+use crate::protocol::{
+    CgroupCtx, CgroupFd, Command, ConsoleLogRequest, DeviceRule, Event, HEADER, MAX_PAYLOAD,
+    MESSAGE, Malformed, Message, Request, Response, StateWish, decode_text, encode_text,
+};
+use crate::state::{State, StateSet};
+use crate::{Error, Result, wire};
+
+/// How long a call waits for an answer unless told otherwise.
+pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// A container to ask. Each method makes a connection of its own, as the protocol wants it.
+#[derive(Debug, Clone)]
+pub struct Client {
+    lxcpath: PathBuf,
+    name: String,
+    deadline: Duration,
+    /// Another socket than the one that lxcpath and name lead to.
+    socket: Option<Vec<u8>>,
+}
+
+/// A tty or the console, held until it is dropped.
+#[derive(Debug)]
+pub struct Tty {
+    /// Its number; 0 is the console
+    pub number: i32,
+    /// The pty's own (ptx) side
+    pub ptx: OwnedFd,
+    /// The connection: the monitor gives the tty to others when this is closed, and closes its
+    /// end when the container stops
+    pub holder: OwnedFd,
+}
+
+/// The cgroups of a container in every hierarchy.
+#[derive(Debug)]
+pub struct Cgroups {
+    /// Layout and what can be used
+    pub ctx: CgroupCtx,
+    /// Directories, one a hierarchy
+    pub dirs: Vec<OwnedFd>,
+}
+
+/// Waits for states; made by [`Client::watch`].
+#[derive(Debug)]
+pub struct Watch {
+    name: String,
+    socket: OwnedFd,
+    states: StateSet,
+}
+
+struct Answer {
+    response: Response,
+    payload: Vec<u8>,
+    fds: Vec<OwnedFd>,
+    socket: OwnedFd,
+}
+
+impl Client {
+    /// A client for container `name` below `lxcpath` (used as given: it is part of the socket's name).
+    pub fn new(lxcpath: impl Into<PathBuf>, name: impl Into<String>) -> Self {
+        Self {
+            lxcpath: lxcpath.into(),
+            name: name.into(),
+            deadline: DEFAULT_DEADLINE,
+            socket: None,
+        }
+    }
+
+    /// The same with another deadline for each call.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// A client for the container that listens on `socket`, whatever its name is.
+    pub(crate) fn of_socket(socket: &[u8]) -> Self {
+        let mut client = Self::new("", String::from_utf8_lossy(socket));
+        client.socket = Some(socket.to_owned());
+        client
+    }
+
+    /// The container's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The container's lxcpath.
+    pub fn lxcpath(&self) -> &Path {
+        &self.lxcpath
+    }
+
+    /// Takes a tty: 0 the console, −1 the next free one.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with EBUSY when it is taken or does not exist.
+    pub fn tty(&self, wanted: i32) -> Result<Tty> {
+        let command = Command::GetTtyFd;
+        let answer = self.exchange(Request::number(command, wanted), &[])?;
+        if answer.response.ret < 0 || answer.fds.is_empty() {
+            return Err(self.refused(command, Errno::EBUSY));
+        }
+        Ok(Tty {
+            number: answer.response.data,
+            ptx: self.one_fd(command, answer.fds)?,
+            holder: answer.socket,
+        })
+    }
+
+    /// Kills init (by `lxc.signal.stop`) and waits until the container is gone, at most the
+    /// client's deadline. A container that does not run counts as stopped.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with what the monitor says, [`Error::Unresponsive`] at the deadline.
+    pub fn stop(&self) -> Result<()> {
+        match self.exchange(Request::number(Command::Stop, 0), &[]) {
+            Ok(answer) if answer.response.ret < 0 => {
+                Err(self.refused(Command::Stop, errno_of(&answer.response)))
+            }
+            Ok(_) | Err(Error::NotRunning { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The container's state; [`State::Stopped`] when nobody listens.
+    ///
+    /// # Errors
+    /// [`Error::Unresponsive`] when the monitor is stuck.
+    pub fn state(&self) -> Result<State> {
+        match self.number(Command::GetState) {
+            Ok(number) => State::from_number(number).ok_or_else(|| {
+                let source = Malformed::Value {
+                    field: "state",
+                    value: i64::from(number),
+                };
+                self.malformed(Command::GetState, source)
+            }),
+            Err(Error::NotRunning { .. }) => Ok(State::Stopped),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Init's pid in the monitor's pid namespace.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] and the general ones.
+    pub fn init_pid(&self) -> Result<i32> {
+        let pid = self.number(Command::GetInitPid)?;
+        if pid > 0 {
+            return Ok(pid);
+        }
+        Err(self.refused(Command::GetInitPid, Errno::ESRCH))
+    }
+
+    /// CLONE_NEW* mask of the namespaces that the container does not share.
+    ///
+    /// # Errors
+    /// The general ones.
+    pub fn clone_flags(&self) -> Result<u32> {
+        Ok(self.number(Command::GetCloneFlags)? as u32)
+    }
+
+    /// Path of the container's cgroup below the mount of `controller`'s hierarchy.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with ENOENT when the monitor knows no such cgroup.
+    pub fn cgroup(&self, controller: Option<&str>) -> Result<String> {
+        self.cgroup_path(Command::GetCgroup, controller)
+    }
+
+    /// As [`Client::cgroup`], for the cgroup that carries the limits.
+    ///
+    /// # Errors
+    /// As [`Client::cgroup`].
+    pub fn limit_cgroup(&self, controller: Option<&str>) -> Result<String> {
+        match self.cgroup_path(Command::GetLimitCgroup, controller) {
+            // Monitors of LXC before 4.0.5 do not know the command.
+            Err(Error::Refused { .. }) => self.cgroup(controller),
+            other => other,
+        }
+    }
+
+    fn cgroup_path(&self, command: Command, controller: Option<&str>) -> Result<String> {
+        let payload = controller.map(encode_text).unwrap_or_default();
+        match self.text(command, &payload) {
+            // Nothing found is told by hanging up; a container that ended meanwhile looks the same.
+            Err(Error::NotRunning { .. }) if self.state()? != State::Stopped => {
+                Err(self.refused(command, Errno::ENOENT))
+            }
+            other => other,
+        }
+    }
+
+    /// The value of a key in the running container's configuration; `None` when unknown or empty.
+    ///
+    /// # Errors
+    /// The general ones.
+    pub fn config_item(&self, key: &str) -> Result<Option<String>> {
+        match self.text(Command::GetConfigItem, &encode_text(key)) {
+            Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+            Err(Error::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The name that the monitor knows.
+    ///
+    /// # Errors
+    /// The general ones.
+    pub fn monitor_name(&self) -> Result<String> {
+        self.text(Command::GetName, &[])
+    }
+
+    /// The lxcpath that the monitor knows.
+    ///
+    /// # Errors
+    /// The general ones.
+    pub fn monitor_lxcpath(&self) -> Result<String> {
+        self.text(Command::GetLxcpath, &[])
+    }
+
+    /// Registers for states. Returns the state at once if it is a wanted one.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] and the general ones.
+    pub fn watch(&self, wish: StateWish) -> Result<std::result::Result<State, Watch>> {
+        let command = Command::AddStateClient;
+        let payload = wish.encode();
+        let answer = self.exchange(Request::payload(command, payload.len()), &payload)?;
+        self.check(command, &answer.response)?;
+        if let Some(state) = State::from_number(answer.response.data) {
+            return Ok(Ok(state));
+        }
+        Ok(Err(Watch {
+            name: self.name.clone(),
+            socket: answer.socket,
+            states: wish.states,
+        }))
+    }
+
+    /// Reads or clears the console's ring buffer.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with ENODATA when it is empty, EFAULT when the container has none.
+    pub fn console_log(&self, request: &ConsoleLogRequest) -> Result<Vec<u8>> {
+        let command = Command::ConsoleLog;
+        let payload = request.encode();
+        let answer = self.exchange(Request::payload(command, payload.len()), &payload)?;
+        self.check(command, &answer.response)?;
+        Ok(answer.payload)
+    }
+
+    /// Tells the monitor and its state clients that a state was reached by our doing (freezing).
+    ///
+    /// # Errors
+    /// The general ones.
+    pub fn serve_state(&self, state: State) -> Result<()> {
+        let request = Request::number(Command::ServeStateClients, state.number());
+        let answer = self.exchange(request, &[])?;
+        self.check(Command::ServeStateClients, &answer.response)
+    }
+
+    /// Hands a seccomp notify descriptor to the monitor.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with ENOSYS when the monitor has no proxy for it.
+    pub fn add_seccomp_listener(&self, listener: BorrowedFd<'_>) -> Result<()> {
+        let command = Command::SeccompNotifyAddListener;
+        let until = Instant::now() + self.deadline;
+        let socket = self.send(Request::number(command, 0), &[], until)?;
+        wire::send_all(socket.as_fd(), &[0], &[listener], false, until)
+            .map_err(|errno| self.failed("sendmsg", command, errno))?;
+        let answer = self.receive(command, socket, until)?;
+        self.check(command, &answer.response)
+    }
+
+    /// Adds a rule to the container's cgroup2 device program.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with EINVAL when there is no such program.
+    pub fn add_device_rule(&self, rule: &DeviceRule) -> Result<()> {
+        let command = Command::AddBpfDeviceCgroup;
+        let payload = rule.encode();
+        let answer = self.exchange(Request::payload(command, payload.len()), &payload)?;
+        self.check(command, &answer.response)
+    }
+
+    /// Freezes the container in pure cgroup v2; `timeout` in seconds, −1 for ever.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with ENOENT in other layouts.
+    pub fn freeze(&self, timeout: i32) -> Result<()> {
+        self.freezer(Command::Freeze, timeout)
+    }
+
+    /// Thaws the container in pure cgroup v2; `timeout` in seconds, −1 for ever.
+    ///
+    /// # Errors
+    /// As [`Client::freeze`].
+    pub fn unfreeze(&self, timeout: i32) -> Result<()> {
+        self.freezer(Command::Unfreeze, timeout)
+    }
+
+    fn freezer(&self, command: Command, timeout: i32) -> Result<()> {
+        let patience = Duration::from_secs(u64::try_from(timeout).unwrap_or(u64::from(u32::MAX)));
+        let slow = self.clone().with_deadline(self.deadline + patience);
+        let answer = slow.exchange(Request::number(command, timeout), &[])?;
+        self.check(command, &answer.response)
+    }
+
+    /// The container's cgroup2 directory (pure v2 only).
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with EINVAL or EBADF in other layouts.
+    pub fn cgroup2_fd(&self) -> Result<OwnedFd> {
+        self.fd(Command::GetCgroup2Fd)
+    }
+
+    /// The cgroup2 directory that carries the limits (pure v2 only).
+    ///
+    /// # Errors
+    /// As [`Client::cgroup2_fd`].
+    pub fn limit_cgroup2_fd(&self) -> Result<OwnedFd> {
+        self.fd(Command::GetLimitCgroup2Fd)
+    }
+
+    /// pidfd of init.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with EBADF when the monitor has none.
+    pub fn init_pidfd(&self) -> Result<OwnedFd> {
+        self.fd(Command::GetInitPidfd)
+    }
+
+    /// The container's devpts mount.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with EBADF when it has none.
+    pub fn devpts_fd(&self) -> Result<OwnedFd> {
+        self.fd(Command::GetDevptsFd)
+    }
+
+    /// The seccomp notify descriptor.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with EBADF when there is none.
+    pub fn seccomp_notify_fd(&self) -> Result<OwnedFd> {
+        self.fd(Command::GetSeccompNotifyFd)
+    }
+
+    /// The container's cgroup directories in all hierarchies.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with ENOENT when it has none.
+    pub fn cgroups(&self) -> Result<Cgroups> {
+        let command = Command::GetCgroupCtx;
+        let payload = CgroupCtx::default().encode();
+        let answer = self.exchange(Request::payload(command, payload.len()), &payload)?;
+        self.check(command, &answer.response)?;
+        let ctx = CgroupCtx::decode(&answer.payload).map_err(|e| self.malformed(command, e))?;
+        let (got, wanted) = (answer.fds.len(), ctx.fd_len as usize);
+        if got != wanted {
+            return Err(self.malformed(command, Malformed::Descriptors { got, wanted }));
+        }
+        Ok(Cgroups {
+            ctx,
+            dirs: answer.fds,
+        })
+    }
+
+    /// One controller's cgroup directory: the container's own, or the one with the limits.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with ENOENT for a controller that the container has no cgroup of.
+    pub fn cgroup_fd(&self, controller: &str, limit: bool) -> Result<(CgroupFd, OwnedFd)> {
+        let command = match limit {
+            true => Command::GetLimitCgroupFd,
+            false => Command::GetCgroupFd,
+        };
+        let wanted = CgroupFd {
+            controller: controller.to_owned(),
+            ..CgroupFd::default()
+        };
+        let payload = wanted.encode();
+        let answer = self.exchange(Request::payload(command, payload.len()), &payload)?;
+        self.check(command, &answer.response)?;
+        let found = CgroupFd::decode(&answer.payload).map_err(|e| self.malformed(command, e))?;
+        Ok((found, self.one_fd(command, answer.fds)?))
+    }
+
+    /// Base name of the systemd scope that the container was started in.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with EINVAL when there is none.
+    pub fn systemd_scope(&self) -> Result<String> {
+        self.text(Command::GetSystemdScope, &[])
+    }
+
+    /// Whether the caller may control the container: nobody listens, or the monitor answers.
+    pub fn may_control(&self) -> bool {
+        matches!(
+            self.number(Command::GetInitPid),
+            Ok(_) | Err(Error::NotRunning { .. })
+        )
+    }
+
+    fn number(&self, command: Command) -> Result<i32> {
+        let answer = self.exchange(Request::number(command, 0), &[])?;
+        self.check(command, &answer.response)?;
+        Ok(answer.response.data)
+    }
+
+    fn text(&self, command: Command, payload: &[u8]) -> Result<String> {
+        let answer = self.exchange(Request::payload(command, payload.len()), payload)?;
+        self.check(command, &answer.response)?;
+        match decode_text(&answer.payload) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(source) => Err(self.malformed(command, source)),
+        }
+    }
+
+    fn fd(&self, command: Command) -> Result<OwnedFd> {
+        let answer = self.exchange(Request::number(command, 0), &[])?;
+        self.check(command, &answer.response)?;
+        self.one_fd(command, answer.fds)
+    }
+
+    fn one_fd(&self, command: Command, mut fds: Vec<OwnedFd>) -> Result<OwnedFd> {
+        let got = fds.len();
+        match fds.pop() {
+            Some(fd) if got == 1 => Ok(fd),
+            None => Err(self.refused(command, Errno::EBADF)),
+            Some(_) => Err(self.malformed(command, Malformed::Descriptors { got, wanted: 1 })),
+        }
+    }
+
+    fn exchange(&self, request: Request, payload: &[u8]) -> Result<Answer> {
+        let until = Instant::now() + self.deadline;
+        // Only numbers of `Command` are ever put in a request here.
+        let command = Command::from_number(request.command).unwrap_or(Command::GetState);
+        let socket = self.send(request, payload, until)?;
+        self.receive(command, socket, until)
+    }
+
+    fn send(&self, request: Request, payload: &[u8], until: Instant) -> Result<OwnedFd> {
+        let command = Command::from_number(request.command).unwrap_or(Command::GetState);
+        if payload.len() > MAX_PAYLOAD {
+            return Err(self.refused(command, Errno::E2BIG));
+        }
+        let address = match &self.socket {
+            Some(socket) => socket.clone(),
+            None => socket_name(&self.lxcpath, &self.name),
+        };
+        let socket = wire::connect(&address, until)
+            .map_err(|errno| self.failed("connect", command, errno))?;
+        let sent = wire::send_all(socket.as_fd(), &request.encode(), &[], true, until)
+            .and_then(|()| wire::send_all(socket.as_fd(), payload, &[], false, until));
+        match sent {
+            // A monitor that refuses us answers the header and hangs up: its answer counts.
+            Ok(()) | Err(Errno::EPIPE) => Ok(socket),
+            Err(errno) => Err(self.failed("sendmsg", command, errno)),
+        }
+    }
+
+    fn receive(&self, command: Command, socket: OwnedFd, until: Instant) -> Result<Answer> {
+        let failed = |errno| self.failed("recvmsg", command, errno);
+        let mut header = [0; HEADER];
+        let fds = wire::receive_all(socket.as_fd(), &mut header, until).map_err(failed)?;
+        let response =
+            Response::decode(command, &header).map_err(|e| self.malformed(command, e))?;
+        let mut payload = Vec::new();
+        while payload.len() < response.datalen {
+            // Grown as it comes, so that a lying length costs nothing.
+            let chunk = (response.datalen - payload.len()).min(1 << 16);
+            let start = payload.len();
+            payload.resize(start + chunk, 0);
+            wire::receive_all(socket.as_fd(), &mut payload[start..], until).map_err(failed)?;
+        }
+        Ok(Answer {
+            response,
+            payload,
+            fds,
+            socket,
+        })
+    }
+
+    fn check(&self, command: Command, response: &Response) -> Result<()> {
+        match response.ret {
+            ret if ret < 0 => Err(self.refused(command, errno_of(response))),
+            _ => Ok(()),
+        }
+    }
+
+    fn refused(&self, command: Command, errno: Errno) -> Error {
+        Error::Refused {
+            name: self.name.clone(),
+            command,
+            errno,
+        }
+    }
+
+    fn malformed(&self, command: Command, source: Malformed) -> Error {
+        Error::Malformed {
+            name: self.name.clone(),
+            command,
+            source,
+        }
+    }
+
+    fn failed(&self, operation: &'static str, command: Command, errno: Errno) -> Error {
+        let name = self.name.clone();
+        match errno {
+            Errno::ECONNREFUSED | Errno::EPIPE | Errno::ECONNRESET | Errno::ENOENT => {
+                Error::NotRunning {
+                    name,
+                    lxcpath: self.lxcpath.clone(),
+                }
+            }
+            Errno::ETIMEDOUT => Error::Unresponsive {
+                name,
+                command,
+                millis: self.deadline.as_millis(),
+            },
+            errno => Error::Socket {
+                operation,
+                name,
+                errno,
+            },
+        }
+    }
+}
+
+fn errno_of(response: &Response) -> Errno {
+    Errno::from_raw(response.ret.saturating_neg())
+}
+
+impl Watch {
+    /// Waits for one of the states, at most until `until` (`None`: for ever).
+    ///
+    /// A monitor that hangs up has ended with its container: [`State::Stopped`].
+    /// Returns `None` when the time is up.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] and socket errors.
+    pub fn wait(&self, until: Option<Instant>) -> Result<Option<State>> {
+        loop {
+            let mut bytes = [0; MESSAGE];
+            match wire::receive_until(self.socket.as_fd(), &mut bytes, until) {
+                Ok(_) => {}
+                Err(Errno::ETIMEDOUT) => return Ok(None),
+                Err(Errno::ECONNRESET) => return Ok(Some(State::Stopped)),
+                Err(errno) => {
+                    return Err(Error::Socket {
+                        operation: "recvmsg",
+                        name: self.name.clone(),
+                        errno,
+                    });
+                }
+            }
+            let message = Message::decode(&bytes).map_err(|source| Error::Malformed {
+                name: self.name.clone(),
+                command: Command::AddStateClient,
+                source,
+            })?;
+            if let Event::State(state) = message.event {
+                return Ok(Some(state));
+            }
+        }
+    }
+
+    /// The states it was registered for.
+    pub fn states(&self) -> StateSet {
+        self.states
+    }
+}
+
+impl AsFd for Watch {
+    /// Readable when the message is there or the monitor is gone.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.lxcpath.display(), self.name)
+    }
+}

@@ -1,0 +1,684 @@
+//! Frames of the command socket: pure encode and decode, native byte order, everything checked.
+
+use nix::errno::Errno;
+
+use crate::state::{State, StateSet};
+
+/// Size of a request's and of a response's header in bytes.
+pub const HEADER: usize = 16;
+/// Largest payload of a request, and of a response that is not `CONSOLE_LOG`'s, in bytes.
+pub const MAX_PAYLOAD: usize = 8192;
+/// Size of the message about one event, in bytes.
+pub const MESSAGE: usize = 264;
+/// Most cgroup directories in one `GET_CGROUP_CTX` answer.
+pub const MAX_CGROUP_FDS: usize = 20;
+
+/// Bytes that break the protocol.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// A payload length below zero or above the limit
+    #[error("payload length {0} is out of range")]
+    Length(i32),
+    /// A payload of the wrong length
+    #[error("payload of {got} bytes instead of {wanted}")]
+    Size {
+        /// What came
+        got: usize,
+        /// What the command needs
+        wanted: usize,
+    },
+    /// A string without its NUL, or with one inside, or not UTF-8
+    #[error("payload is no NUL-terminated string")]
+    Text,
+    /// A number outside of its range
+    #[error("{field} has the invalid value {value}")]
+    Value {
+        /// Which number
+        field: &'static str,
+        /// What came
+        value: i64,
+    },
+    /// Other descriptors than announced
+    #[error("{got} descriptors instead of {wanted}")]
+    Descriptors {
+        /// How many came
+        got: usize,
+        /// How many should have
+        wanted: usize,
+    },
+}
+
+macro_rules! commands {
+    ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal;)*) => {
+        /// The commands, numbered as on the wire.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Command { $($(#[$doc])* $variant = $number,)* }
+
+        impl Command {
+            /// All, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Its name in logs.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+commands! {
+    /// Give a tty or the console to the asker, for as long as the connection lives
+    GetTtyFd = 0, "get_tty_fd";
+    /// Without meaning today
+    TerminalWinch = 1, "terminal_winch";
+    /// Signal init to end at once
+    Stop = 2, "stop";
+    /// Current state
+    GetState = 3, "get_state";
+    /// Init's pid
+    GetInitPid = 4, "get_init_pid";
+    /// CLONE_NEW* mask of the container's own namespaces
+    GetCloneFlags = 5, "get_clone_flags";
+    /// Path of the container's cgroup
+    GetCgroup = 6, "get_cgroup";
+    /// Value of a configuration key
+    GetConfigItem = 7, "get_config_item";
+    /// The container's name
+    GetName = 8, "get_name";
+    /// The container's lxcpath
+    GetLxcpath = 9, "get_lxcpath";
+    /// Tell me when one of these states is reached
+    AddStateClient = 10, "add_state_client";
+    /// Read or clear the console's ring buffer
+    ConsoleLog = 11, "console_log";
+    /// A state was reached by the asker's doing: tell the others
+    ServeStateClients = 12, "serve_state_clients";
+    /// Hand a seccomp notify descriptor to the monitor
+    SeccompNotifyAddListener = 13, "seccomp_notify_add_listener";
+    /// Add one device rule to the BPF program
+    AddBpfDeviceCgroup = 14, "add_bpf_device_cgroup";
+    /// Freeze (cgroup v2)
+    Freeze = 15, "freeze";
+    /// Thaw (cgroup v2)
+    Unfreeze = 16, "unfreeze";
+    /// Descriptor of the container's cgroup2 directory
+    GetCgroup2Fd = 17, "get_cgroup2_fd";
+    /// pidfd of init
+    GetInitPidfd = 18, "get_init_pidfd";
+    /// Path of the cgroup that carries the limits
+    GetLimitCgroup = 19, "get_limit_cgroup";
+    /// Descriptor of the cgroup2 directory that carries the limits
+    GetLimitCgroup2Fd = 20, "get_limit_cgroup2_fd";
+    /// Descriptor of the container's devpts mount
+    GetDevptsFd = 21, "get_devpts_fd";
+    /// The seccomp notify descriptor
+    GetSeccompNotifyFd = 22, "get_seccomp_notify_fd";
+    /// Descriptors of the container's cgroups in every hierarchy
+    GetCgroupCtx = 23, "get_cgroup_ctx";
+    /// Descriptor of one controller's cgroup
+    GetCgroupFd = 24, "get_cgroup_fd";
+    /// Descriptor of one controller's cgroup with the limits
+    GetLimitCgroupFd = 25, "get_limit_cgroup_fd";
+    /// Base name of the systemd scope that the monitor runs in
+    GetSystemdScope = 26, "get_systemd_scope";
+}
+
+impl Command {
+    /// Its number on the wire.
+    pub fn number(self) -> i32 {
+        i32::from(self as u8)
+    }
+
+    /// The command with that number.
+    pub fn from_number(number: i32) -> Option<Self> {
+        usize::try_from(number)
+            .ok()
+            .and_then(|n| Self::ALL.get(n))
+            .copied()
+    }
+}
+
+/// Reads `N` bytes at `at`; zeros where `bytes` ends early (callers check the size first).
+fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut out = [0; N];
+    if let Some(from) = bytes.get(at..at + N) {
+        out.copy_from_slice(from);
+    }
+    out
+}
+
+fn i32_at(bytes: &[u8], at: usize) -> i32 {
+    i32::from_ne_bytes(field(bytes, at))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_ne_bytes(field(bytes, at))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_ne_bytes(field(bytes, at))
+}
+
+fn put<const N: usize>(bytes: &mut [u8], at: usize, value: [u8; N]) {
+    if let Some(to) = bytes.get_mut(at..at + N) {
+        to.copy_from_slice(&value);
+    }
+}
+
+fn check_size(bytes: &[u8], wanted: usize) -> Result<(), Malformed> {
+    if bytes.len() == wanted {
+        return Ok(());
+    }
+    Err(Malformed::Size {
+        got: bytes.len(),
+        wanted,
+    })
+}
+
+/// A small integer in a header's pointer-sized word: sign-extended, as a C `long` cast to a pointer.
+fn word(value: i32) -> u64 {
+    i64::from(value) as u64
+}
+
+/// The header of a request; `datalen` bytes of payload follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// Number of the command; need not be a known one
+    pub command: i32,
+    /// Length of the payload in bytes
+    pub datalen: usize,
+    /// A small integer when there is no payload
+    pub data: i32,
+}
+
+impl Request {
+    /// A request without payload.
+    pub fn number(command: Command, data: i32) -> Self {
+        Self {
+            command: command.number(),
+            datalen: 0,
+            data,
+        }
+    }
+
+    /// A request with a payload of `datalen` bytes (at most [`MAX_PAYLOAD`]).
+    pub fn payload(command: Command, datalen: usize) -> Self {
+        Self {
+            command: command.number(),
+            datalen,
+            data: 0,
+        }
+    }
+
+    /// The header's bytes.
+    pub fn encode(&self) -> [u8; HEADER] {
+        encode_header(self.command, self.datalen, word(self.data))
+    }
+
+    /// Reads a header.
+    ///
+    /// # Errors
+    /// [`Malformed::Length`] for a payload length below zero or above [`MAX_PAYLOAD`].
+    pub fn decode(bytes: &[u8; HEADER]) -> Result<Self, Malformed> {
+        Ok(Self {
+            command: i32_at(bytes, 0),
+            datalen: payload_length(i32_at(bytes, 4), MAX_PAYLOAD)?,
+            data: u64_at(bytes, 8) as i32,
+        })
+    }
+}
+
+/// The header of a response; `datalen` bytes of payload follow, descriptors come with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Response {
+    /// 0, or an errno below zero
+    pub ret: i32,
+    /// Length of the payload in bytes
+    pub datalen: usize,
+    /// A small integer when there is no payload
+    pub data: i32,
+}
+
+impl Response {
+    /// Success with a small integer.
+    pub fn number(data: i32) -> Self {
+        Self {
+            ret: 0,
+            datalen: 0,
+            data,
+        }
+    }
+
+    /// Success with a payload of `datalen` bytes.
+    pub fn payload(datalen: usize) -> Self {
+        Self {
+            ret: 0,
+            datalen,
+            data: 0,
+        }
+    }
+
+    /// Failure.
+    pub fn error(errno: Errno) -> Self {
+        Self {
+            ret: -(errno as i32),
+            datalen: 0,
+            data: 0,
+        }
+    }
+
+    /// The header's bytes.
+    pub fn encode(&self) -> [u8; HEADER] {
+        encode_header(self.ret, self.datalen, word(self.data))
+    }
+
+    /// Reads the header of an answer to `command`.
+    ///
+    /// # Errors
+    /// [`Malformed::Length`] for a payload length below zero, or above [`MAX_PAYLOAD`] for other
+    /// commands than `CONSOLE_LOG`.
+    pub fn decode(command: Command, bytes: &[u8; HEADER]) -> Result<Self, Malformed> {
+        let limit = match command {
+            Command::ConsoleLog => i32::MAX as usize,
+            _ => MAX_PAYLOAD,
+        };
+        Ok(Self {
+            ret: i32_at(bytes, 0),
+            datalen: payload_length(i32_at(bytes, 4), limit)?,
+            data: u64_at(bytes, 8) as i32,
+        })
+    }
+}
+
+fn encode_header(first: i32, datalen: usize, data: u64) -> [u8; HEADER] {
+    let mut bytes = [0; HEADER];
+    put(&mut bytes, 0, first.to_ne_bytes());
+    let datalen = i32::try_from(datalen).unwrap_or(i32::MAX);
+    put(&mut bytes, 4, datalen.to_ne_bytes());
+    put(&mut bytes, 8, data.to_ne_bytes());
+    bytes
+}
+
+fn payload_length(datalen: i32, limit: usize) -> Result<usize, Malformed> {
+    match usize::try_from(datalen) {
+        Ok(length) if length <= limit => Ok(length),
+        _ => Err(Malformed::Length(datalen)),
+    }
+}
+
+/// A string payload: the text and its NUL.
+pub fn encode_text(text: &str) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    bytes.push(0);
+    bytes
+}
+
+/// Reads a string payload.
+///
+/// # Errors
+/// [`Malformed::Text`] when the last byte is not the only NUL, or the text is not UTF-8.
+pub fn decode_text(bytes: &[u8]) -> Result<&str, Malformed> {
+    let (last, text) = bytes.split_last().ok_or(Malformed::Text)?;
+    if *last != 0 || text.contains(&0) {
+        return Err(Malformed::Text);
+    }
+    std::str::from_utf8(text).map_err(|_| Malformed::Text)
+}
+
+/// The payload of `ADD_STATE_CLIENT`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StateWish {
+    /// Which states to tell about
+    pub states: StateSet,
+    /// Whether the wish outlives a reboot of the container
+    pub over_reboot: bool,
+}
+
+impl StateWish {
+    const SIZE: usize = 4 * State::COUNT;
+
+    /// The payload's bytes.
+    pub fn encode(&self) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        for state in State::ALL {
+            let value: i32 = match (self.states.contains(state), self.over_reboot) {
+                (false, _) => 0,
+                (true, false) => 1,
+                (true, true) => 2,
+            };
+            put(&mut bytes, 4 * state as usize, value.to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// Reads the payload; the entry of RUNNING says whether it outlives a reboot.
+    ///
+    /// # Errors
+    /// A wrong size, or an entry that is not 0, 1 or 2.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        check_size(bytes, Self::SIZE)?;
+        let mut wish = Self::default();
+        for state in State::ALL {
+            let value = i32_at(bytes, 4 * state as usize);
+            if !(0..=2).contains(&value) {
+                return Err(Malformed::Value {
+                    field: "state",
+                    value: i64::from(value),
+                });
+            }
+            if value != 0 {
+                wish.states = wish.states.with(state);
+            }
+            wish.over_reboot |= state == State::Running && value == 2;
+        }
+        Ok(wish)
+    }
+}
+
+/// The payload of `CONSOLE_LOG`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ConsoleLogRequest {
+    /// Empty the buffer
+    pub clear: bool,
+    /// Return its contents
+    pub read: bool,
+    /// At most so many bytes; 0 = all
+    pub read_max: u64,
+    /// Without effect in LXC 7
+    pub write_logfile: bool,
+}
+
+impl ConsoleLogRequest {
+    const SIZE: usize = 24;
+
+    /// The payload's bytes.
+    pub fn encode(&self) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        bytes[0] = u8::from(self.clear);
+        bytes[1] = u8::from(self.read);
+        put(&mut bytes, 8, self.read_max.to_ne_bytes());
+        bytes[16] = u8::from(self.write_logfile);
+        bytes
+    }
+
+    /// Reads the payload.
+    ///
+    /// # Errors
+    /// A wrong size.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        check_size(bytes, Self::SIZE)?;
+        Ok(Self {
+            clear: bytes[0] != 0,
+            read: bytes[1] != 0,
+            read_max: u64_at(bytes, 8),
+            write_logfile: bytes[16] != 0,
+        })
+    }
+}
+
+/// The payload of `ADD_BPF_DEVICE_CGROUP`: one device rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceRule {
+    /// `a`, `b` or `c`
+    pub kind: u8,
+    /// Major number, −1 = any
+    pub major: i32,
+    /// Minor number, −1 = any
+    pub minor: i32,
+    /// Letters of `rwm`, padded with NUL
+    pub access: [u8; 4],
+    /// 1 allow, 0 deny; −1 the list's kind changes (as LXC uses it)
+    pub allow: i32,
+}
+
+impl DeviceRule {
+    const SIZE: usize = 40;
+
+    /// The payload's bytes.
+    pub fn encode(&self) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        bytes[0] = self.kind;
+        put(&mut bytes, 4, self.major.to_ne_bytes());
+        put(&mut bytes, 8, self.minor.to_ne_bytes());
+        put(&mut bytes, 12, self.access);
+        put(&mut bytes, 16, self.allow.to_ne_bytes());
+        bytes
+    }
+
+    /// Reads the payload.
+    ///
+    /// # Errors
+    /// A wrong size, an unknown type, or access letters other than `rwm`.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        check_size(bytes, Self::SIZE)?;
+        let access: [u8; 4] = field(bytes, 12);
+        let used = access.iter().position(|b| *b == 0).unwrap_or(access.len());
+        let wrong = access[..used].iter().find(|b| !b"rwm".contains(b));
+        if let Some(letter) = wrong.copied().or((used == 4).then_some(access[3])) {
+            return Err(Malformed::Value {
+                field: "access",
+                value: i64::from(letter),
+            });
+        }
+        if !b"abc".contains(&bytes[0]) {
+            return Err(Malformed::Value {
+                field: "device type",
+                value: i64::from(bytes[0]),
+            });
+        }
+        Ok(Self {
+            kind: bytes[0],
+            major: i32_at(bytes, 4),
+            minor: i32_at(bytes, 8),
+            access,
+            allow: i32_at(bytes, 16),
+        })
+    }
+}
+
+/// How the cgroup hierarchies are laid out, as numbered on the wire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(i32)]
+pub enum CgroupLayout {
+    /// Not known
+    #[default]
+    Unknown = -1,
+    /// v1 only
+    Legacy = 0,
+    /// v1 and v2
+    Hybrid = 1,
+    /// v2 only
+    Unified = 2,
+}
+
+impl CgroupLayout {
+    fn from_number(number: i32) -> Result<Self, Malformed> {
+        match number {
+            -1 => Ok(Self::Unknown),
+            0 => Ok(Self::Legacy),
+            1 => Ok(Self::Hybrid),
+            2 => Ok(Self::Unified),
+            _ => Err(Malformed::Value {
+                field: "cgroup layout",
+                value: i64::from(number),
+            }),
+        }
+    }
+}
+
+/// `struct cgroup_ctx`: the fixed part of `GET_CGROUP_CTX`; descriptors travel beside it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CgroupCtx {
+    /// The host's layout
+    pub layout: CgroupLayout,
+    /// Bit 0: device rules usable; bit 1: freezer usable
+    pub utilities: u32,
+    /// How many descriptors come along (at most [`MAX_CGROUP_FDS`])
+    pub fd_len: u32,
+}
+
+impl CgroupCtx {
+    /// Size in bytes.
+    pub const SIZE: usize = 96;
+
+    /// The struct's bytes; the descriptor slots hold −EBADF, as they mean nothing to the peer.
+    pub fn encode(&self) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        put(&mut bytes, 0, (self.layout as i32).to_ne_bytes());
+        put(&mut bytes, 4, self.utilities.to_ne_bytes());
+        put(&mut bytes, 8, self.fd_len.to_ne_bytes());
+        for slot in 0..MAX_CGROUP_FDS {
+            put(
+                &mut bytes,
+                12 + 4 * slot,
+                (-(Errno::EBADF as i32)).to_ne_bytes(),
+            );
+        }
+        bytes
+    }
+
+    /// Reads the struct.
+    ///
+    /// # Errors
+    /// A wrong size, an unknown layout, more than [`MAX_CGROUP_FDS`] descriptors.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        check_size(bytes, Self::SIZE)?;
+        let fd_len = u32_at(bytes, 8);
+        if fd_len as usize > MAX_CGROUP_FDS {
+            return Err(Malformed::Value {
+                field: "fd_len",
+                value: i64::from(fd_len),
+            });
+        }
+        Ok(Self {
+            layout: CgroupLayout::from_number(i32_at(bytes, 0))?,
+            utilities: u32_at(bytes, 4),
+            fd_len,
+        })
+    }
+}
+
+/// `struct cgroup_fd`: request and answer of `GET_CGROUP_FD` and `GET_LIMIT_CGROUP_FD`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CgroupFd {
+    /// The host's layout
+    pub layout: CgroupLayout,
+    /// As in [`CgroupCtx`]
+    pub utilities: u32,
+    /// File system magic: 0x27e0eb cgroup v1, 0x63677270 cgroup2
+    pub fs_type: u32,
+    /// Controller, at most 63 bytes
+    pub controller: String,
+}
+
+impl CgroupFd {
+    /// Size in bytes.
+    pub const SIZE: usize = 80;
+
+    /// The struct's bytes.
+    pub fn encode(&self) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        put(&mut bytes, 0, (self.layout as i32).to_ne_bytes());
+        put(&mut bytes, 4, self.utilities.to_ne_bytes());
+        put(&mut bytes, 8, self.fs_type.to_ne_bytes());
+        put(&mut bytes, 12, (-(Errno::EBADF as i32)).to_ne_bytes());
+        let name = self.controller.as_bytes();
+        for (to, from) in bytes[16..Self::SIZE - 1].iter_mut().zip(name) {
+            *to = *from;
+        }
+        bytes
+    }
+
+    /// Reads the struct.
+    ///
+    /// # Errors
+    /// A wrong size, or a controller that is empty, unterminated or not UTF-8. The layout of a
+    /// request means nothing and is not checked.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        check_size(bytes, Self::SIZE)?;
+        let name = &bytes[16..];
+        let end = name.iter().position(|b| *b == 0).ok_or(Malformed::Text)?;
+        let controller = std::str::from_utf8(&name[..end]).map_err(|_| Malformed::Text)?;
+        if controller.is_empty() {
+            return Err(Malformed::Text);
+        }
+        Ok(Self {
+            layout: CgroupLayout::from_number(i32_at(bytes, 0)).unwrap_or_default(),
+            utilities: u32_at(bytes, 4),
+            fs_type: u32_at(bytes, 8),
+            controller: controller.to_owned(),
+        })
+    }
+}
+
+/// `struct lxc_msg`: one event, sent to state clients and through `lxc-monitord`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The container, cut to 255 bytes
+    pub name: String,
+    /// What happened
+    pub event: Event,
+}
+
+/// What a [`Message`] tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The container reached a state
+    State(State),
+    /// A priority changed (LXC knows the message, nothing sends it)
+    Priority(i32),
+    /// Init ended; the raw wait status
+    ExitCode(i32),
+}
+
+impl Message {
+    /// The message's bytes.
+    pub fn encode(&self) -> [u8; MESSAGE] {
+        let mut bytes = [0; MESSAGE];
+        let (kind, value): (i32, i32) = match self.event {
+            Event::State(state) => (0, state.number()),
+            Event::Priority(value) => (1, value),
+            Event::ExitCode(status) => (2, status),
+        };
+        put(&mut bytes, 0, kind.to_ne_bytes());
+        for (to, from) in bytes[4..259].iter_mut().zip(self.name.as_bytes()) {
+            *to = *from;
+        }
+        put(&mut bytes, 260, value.to_ne_bytes());
+        bytes
+    }
+
+    /// Reads a message. A name that is not UTF-8 is shown with replacement characters.
+    ///
+    /// # Errors
+    /// A wrong size, an unknown type or state.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        check_size(bytes, MESSAGE)?;
+        let value = i32_at(bytes, 260);
+        let event = match i32_at(bytes, 0) {
+            0 => Event::State(State::from_number(value).ok_or(Malformed::Value {
+                field: "state",
+                value: i64::from(value),
+            })?),
+            1 => Event::Priority(value),
+            2 => Event::ExitCode(value),
+            kind => {
+                return Err(Malformed::Value {
+                    field: "message type",
+                    value: i64::from(kind),
+                });
+            }
+        };
+        let name = &bytes[4..260];
+        let end = name.iter().position(|b| *b == 0).unwrap_or(name.len());
+        Ok(Self {
+            name: String::from_utf8_lossy(&name[..end]).into_owned(),
+            event,
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "protocol_tests.rs"]
+mod tests;
