@@ -1,4 +1,5 @@
 //! Our client and our server talk to each other; hostile clients talk to our server.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
