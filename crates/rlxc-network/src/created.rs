@@ -1,0 +1,419 @@
+//! What a start has made, and how it is undone; plain data that can be kept on disk.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::errno::Errno;
+use rlxc_config::Nic;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::host::{Context, own_namespace};
+use crate::inside::Inside;
+use crate::netlink::{Change, Link, Netlink, Proxy, Route, Target, change, delete, wireless};
+use crate::script::{self, Subject, When};
+use crate::{netns, ovs, user_nic};
+
+/// One thing to undo.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Undo {
+    /// The host's end of a pair. It dies with the container's namespace; `own_name` says that the
+    /// user chose its name, which must be free again for the next start
+    #[allow(missing_docs)]
+    Veth {
+        index: u32,
+        name: String,
+        own_name: bool,
+    },
+    /// A link that was made in the container's namespace and dies with it
+    #[allow(missing_docs)]
+    Inside { name: String },
+    /// A proxy neighbour on a host link
+    Proxy(Proxy),
+    /// A route on a host link
+    Route(Route),
+    /// A port of an Open vSwitch bridge
+    #[allow(missing_docs)]
+    OvsPort { bridge: String, port: String },
+    /// A nic made by lxc-user-nic
+    #[allow(missing_docs)]
+    UserNic { bridge: String, name: String },
+    /// A host link that was moved into the container
+    Phys {
+        /// Its index
+        index: u32,
+        /// Its name on the host
+        name: String,
+        /// Its name in the container
+        inside: String,
+        /// Its MAC address before
+        address: Vec<u8>,
+        /// Its MTU before
+        mtu: u32,
+        /// Its phy if it is wireless
+        phy: Option<u32>,
+    },
+}
+
+/// What was made for one nic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreatedNic {
+    /// N of lxc.net.N
+    pub index: u32,
+    /// The configuration's type name
+    pub kind: String,
+    /// `lxc.net.N.link`
+    pub link: Option<String>,
+    /// Name of the host's end of a pair
+    pub host_name: Option<String>,
+    /// Index of the host's end of a pair
+    pub host_index: Option<u32>,
+    /// `lxc.net.N.script.up`
+    pub script_up: Option<String>,
+    /// `lxc.net.N.script.down`
+    pub script_down: Option<String>,
+    /// What to undo, in the order it was done
+    pub undo: Vec<Undo>,
+    #[serde(skip)]
+    pub(crate) arrived_as: Option<String>,
+}
+
+impl CreatedNic {
+    pub(crate) fn new(index: u32, kind: &str, nic: &Nic) -> Self {
+        Self {
+            index,
+            kind: kind.to_owned(),
+            link: nic.link.clone().filter(|l| !l.is_empty()),
+            host_name: None,
+            host_index: None,
+            script_up: nic.script_up.clone().filter(|s| !s.is_empty()),
+            script_down: nic.script_down.clone().filter(|s| !s.is_empty()),
+            undo: Vec::new(),
+            arrived_as: None,
+        }
+    }
+
+    pub(crate) fn host_link(&mut self, index: u32, name: &str, own_name: bool) {
+        self.host_name = Some(name.to_owned());
+        self.host_index = Some(index);
+        self.undo.push(Undo::Veth {
+            index,
+            name: name.to_owned(),
+            own_name,
+        });
+    }
+}
+
+/// What [`crate::setup_host`] has made. Serialise it into the container's run directory: after a
+/// crash of the monitor, [`Created::recover`] gives back what the kernel did not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Created {
+    /// What the container's first process has to do
+    pub inside: Inside,
+    /// The nics, in order
+    pub nics: Vec<CreatedNic>,
+}
+
+/// How thorough an undoing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// All, now (a start that failed, a reboot)
+    All,
+    /// What the end of the namespace does not undo by itself
+    Lasting,
+}
+
+impl Created {
+    /// Whether something is there that outlives a crashed monitor, so that a journal is worth
+    /// writing: phys nics, Open vSwitch ports, neighbour proxies, routes.
+    pub fn needs_journal(&self) -> bool {
+        self.nics.iter().flat_map(|nic| &nic.undo).any(|undo| {
+            !matches!(
+                undo,
+                Undo::Veth { .. } | Undo::Inside { .. } | Undo::UserNic { .. }
+            )
+        })
+    }
+
+    /// The name of the host's end of nic `index`'s pair (the running container's
+    /// `lxc.net.N.veth.pair`).
+    pub fn host_name(&self, index: u32) -> Option<&str> {
+        self.nics
+            .iter()
+            .find(|nic| nic.index == index)?
+            .host_name
+            .as_deref()
+    }
+
+    /// Takes the network of a stopped (or stopping) container down: runs each script.down, gives
+    /// phys links back under their old names, removes ports, proxies and routes.
+    ///
+    /// Pairs with a random name are left to the kernel, which deletes them with the namespace,
+    /// so that stop does not wait for it; call [`Created::finish`] when nobody waits any more.
+    /// Pairs named by the user are deleted here: the next start needs their name.
+    ///
+    /// `netlink` is a socket of the host's namespace, `netns` the container's. All errors are
+    /// collected; each step is tried.
+    pub fn teardown(
+        &self,
+        netlink: &mut Netlink,
+        context: &Context,
+        netns: Option<BorrowedFd<'_>>,
+    ) -> Vec<Error> {
+        self.run(netlink, context, netns, Depth::Lasting)
+    }
+
+    /// As [`Created::teardown`], and deletes everything at once: for a start that failed, and
+    /// before a reboot.
+    pub fn undo(
+        &self,
+        netlink: &mut Netlink,
+        context: &Context,
+        netns: Option<BorrowedFd<'_>>,
+    ) -> Vec<Error> {
+        self.run(netlink, context, netns, Depth::All)
+    }
+
+    /// Deletes host ends that are still there. Call it last, after everybody has been told that
+    /// the container stopped: something may hold the container's namespace open.
+    ///
+    /// # Errors
+    /// The first deletion that failed for another reason than that the link is gone.
+    pub fn finish(&self, netlink: &mut Netlink) -> Result<()> {
+        for undo in self.nics.iter().flat_map(|nic| &nic.undo) {
+            if let Undo::Veth { index, name, .. } = undo {
+                delete_veth(netlink, *index, name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back what a monitor that crashed could not: the kernel has returned phys links by
+    /// their names in the container (or with a number), and kept ports, proxies and routes.
+    /// Scripts are not run.
+    pub fn recover(&self, netlink: &mut Netlink, context: &Context) -> Vec<Error> {
+        let mut errors = Vec::new();
+        for undo in self.nics.iter().flat_map(|nic| nic.undo.iter().rev()) {
+            let result = match undo {
+                Undo::Phys {
+                    name,
+                    inside,
+                    address,
+                    mtu,
+                    index,
+                    ..
+                } => find_returned(netlink, *index, inside, address).and_then(|link| match link {
+                    Some(link) => restore(netlink, &link, name, address, *mtu),
+                    None => Ok(()),
+                }),
+                other => undo_one(other, netlink, context, None, Depth::All),
+            };
+            errors.extend(result.err());
+        }
+        errors
+    }
+
+    fn run(
+        &self,
+        netlink: &mut Netlink,
+        context: &Context,
+        netns: Option<BorrowedFd<'_>>,
+        depth: Depth,
+    ) -> Vec<Error> {
+        let mut errors = Vec::new();
+        for nic in &self.nics {
+            if let Some(script) = nic.script_down.as_deref() {
+                let subject = Subject {
+                    kind: &nic.kind,
+                    link: nic.link.as_deref(),
+                    peer: nic.host_name.as_deref(),
+                };
+                errors.extend(script::run(context, script, When::Down, &subject).err());
+            }
+            for undo in nic.undo.iter().rev() {
+                errors.extend(undo_one(undo, netlink, context, netns, depth).err());
+            }
+        }
+        errors
+    }
+}
+
+fn undo_one(
+    undo: &Undo,
+    netlink: &mut Netlink,
+    context: &Context,
+    netns: Option<BorrowedFd<'_>>,
+    depth: Depth,
+) -> Result<()> {
+    match undo {
+        Undo::Veth {
+            index,
+            name,
+            own_name,
+        } => {
+            if depth == Depth::All || *own_name {
+                delete_veth(netlink, *index, name)
+            } else {
+                Ok(())
+            }
+        }
+        Undo::Inside { name } => match netns {
+            Some(netns) if depth == Depth::All => {
+                let mut inside = netns::netlink_in(netns)?;
+                match inside.link(name)? {
+                    Some(link) => gone_is_fine(inside.request(delete(link.index, name))),
+                    None => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        },
+        Undo::Proxy(proxy) => gone_is_fine(netlink.request(proxy.delete())),
+        Undo::Route(route) => gone_is_fine(netlink.request(route.delete())),
+        Undo::OvsPort { bridge, port } => ovs::delete_port(bridge, port),
+        Undo::UserNic { bridge, name } => match netns {
+            Some(netns) => user_nic::delete(context, netns, bridge, name),
+            None => Ok(()),
+        },
+        Undo::Phys {
+            index,
+            name,
+            address,
+            mtu,
+            phy,
+            inside,
+        } => {
+            let returned = match netns {
+                Some(netns) => bring_back(netns, *index, name, *phy),
+                None => Ok(()),
+            };
+            // Also after a move that failed or had not happened yet: the link may be here.
+            let by_name = netlink.link(name)?;
+            let link = match by_name {
+                Some(link) => Some(link),
+                None => find_returned(netlink, *index, inside, address)?,
+            };
+            if let Some(link) = link {
+                restore(netlink, &link, name, address, *mtu)?;
+            }
+            returned
+        }
+    }
+}
+
+fn gone_is_fine(result: Result<()>) -> Result<()> {
+    match result {
+        Err(error)
+            if [Errno::ENODEV, Errno::ENOENT, Errno::ESRCH]
+                .iter()
+                .any(|e| error.is(*e)) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// Deletes the host's end, if `index` is still the veth of that name.
+fn delete_veth(netlink: &mut Netlink, index: u32, name: &str) -> Result<()> {
+    match netlink.link_by_index(index)? {
+        Some(link) if link.name == name && link.kind.as_deref() == Some("veth") => {
+            gone_is_fine(netlink.request(delete(index, name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Moves a phys link from the container's namespace to the caller's under its old name.
+fn bring_back(netns: BorrowedFd<'_>, index: u32, name: &str, phy: Option<u32>) -> Result<()> {
+    let own = own_namespace()?;
+    let own = own.as_fd();
+    netns::run_in(netns, || {
+        let mut inside = Netlink::open()?;
+        let Some(link) = inside.link_by_index(index)? else {
+            return Ok(());
+        };
+        let down = Change {
+            up: Some(false),
+            ..Change::default()
+        };
+        inside.request(change(index, &down, format!("set \"{}\" down", link.name)))?;
+        if let Some(phy) = phy {
+            let rename = Change {
+                name: Some(name),
+                ..Change::default()
+            };
+            inside.request(change(
+                index,
+                &rename,
+                format!("rename the link to \"{name}\""),
+            ))?;
+            return wireless::move_phy(phy, Target::Fd(own));
+        }
+        let rename = (link.name != name).then_some(name);
+        let back = Change {
+            name: rename,
+            target: Some(Target::Fd(own)),
+            ..Change::default()
+        };
+        let what = format!("give \"{name}\" back to the host");
+        match inside.request(change(index, &back, what)) {
+            // The old name is taken by now: the link matters more than its name.
+            Err(error) if error.is(Errno::EEXIST) => {
+                let spare = crate::names::random_name("phys", 6)?;
+                let back = Change {
+                    name: Some(&spare),
+                    target: Some(Target::Fd(own)),
+                    ..Change::default()
+                };
+                inside.request(change(
+                    index,
+                    &back,
+                    format!("give the link back as \"{spare}\""),
+                ))?;
+                Err(error)
+            }
+            other => other,
+        }
+    })
+}
+
+/// Finds a link that came back under another name: by index and MAC address, by its hardware
+/// address, or by its name in the container and MAC address.
+fn find_returned(
+    netlink: &mut Netlink,
+    index: u32,
+    inside: &str,
+    address: &[u8],
+) -> Result<Option<Link>> {
+    let links = netlink.links()?;
+    let same = |link: &&Link| {
+        let hardware = !link.permanent_address.is_empty() && link.permanent_address == address;
+        hardware || link.address == address || (link.index == index && link.name == inside)
+    };
+    let found = links
+        .iter()
+        .filter(same)
+        .find(|link| link.index == index || link.name == inside);
+    Ok(found
+        .or_else(|| {
+            links
+                .iter()
+                .find(|l| !l.permanent_address.is_empty() && l.permanent_address == address)
+        })
+        .cloned())
+}
+
+/// Name, MAC address and MTU as they were.
+fn restore(netlink: &mut Netlink, link: &Link, name: &str, mac: &[u8], mtu: u32) -> Result<()> {
+    let changes = Change {
+        name: (link.name != name).then_some(name),
+        address: (link.address != mac && !mac.is_empty()).then_some(mac),
+        mtu: (link.mtu != mtu).then_some(mtu),
+        up: Some(false),
+        ..Change::default()
+    };
+    if changes.name.is_none() && changes.address.is_none() && changes.mtu.is_none() {
+        return Ok(());
+    }
+    let what = format!("restore name, MAC address and MTU of \"{name}\"");
+    netlink.request(change(link.index, &changes, what))
+}

@@ -1,0 +1,571 @@
+//! The host's side of a start: every link made, configured and handed to the container.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use rlxc_config::{IpvlanIsolation, IpvlanMode, MacvlanMode, Nic, NicKind, Veth, VethMode};
+
+use crate::created::{Created, CreatedNic, Undo};
+use crate::error::{Error, Result};
+use crate::inside::DefaultRoute;
+use crate::netlink::{
+    Change, Destination, Link, LinkKind, Netlink, NewLink, Proxy, Route, Target, add_port_vlan,
+    change, delete_port_vlan, wireless,
+};
+use crate::plan::{self, Planned, kind_name};
+use crate::script::{self, Subject, When};
+use crate::sysctl::{self, Family};
+use crate::{names, ovs, user_nic};
+
+/// Whose network is set up, and what its scripts are told.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The container's name
+    pub name: String,
+    /// Its lxcpath
+    pub lxcpath: PathBuf,
+    /// `lxc.hook.version`
+    pub hook_version: u8,
+    /// Environment of hooks (LXC_CONFIG_FILE, LXC_ROOTFS_PATH, …); LXC_NAME, LXC_HOOK_* and
+    /// LXC_NET_* are added here
+    pub environment: Vec<(String, String)>,
+    /// Whether the links are made by this process (root), or by lxc-user-nic
+    pub privileged: bool,
+    /// The lxc-user-nic to use; `None`: looked for at the usual places
+    pub user_nic: Option<PathBuf>,
+}
+
+impl Context {
+    /// A context for `name` below `lxcpath`: hook version 0, no more environment, privileged if
+    /// the process is root.
+    pub fn new(name: impl Into<String>, lxcpath: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            lxcpath: lxcpath.into(),
+            hook_version: 0,
+            environment: Vec::new(),
+            privileged: nix::unistd::geteuid().is_root(),
+            user_nic: None,
+        }
+    }
+}
+
+/// The container's network namespace: a descriptor, and a process in it (lxc-user-nic wants it).
+#[derive(Debug, Clone, Copy)]
+pub struct Container<'a> {
+    /// Its network namespace
+    pub netns: BorrowedFd<'a>,
+    /// Its first process, as the caller sees it
+    pub pid: i32,
+}
+
+/// Makes all links of `nics` and moves them into the container, running each one's script.up.
+///
+/// `netlink` is a socket of the host's namespace, opened in the calling thread's own. Call it
+/// after the container's first process has its network namespace; then send
+/// [`Created::inside`] to that process, which calls [`crate::setup_inside`].
+/// Nothing is to be done for [`plan::shares_host`] containers and shared network namespaces.
+///
+/// Links are made directly in the container's namespace, with their final names.
+///
+/// # Errors
+/// The first failure, by nic; everything made until then is undone first.
+pub fn setup_host(
+    netlink: &mut Netlink,
+    nics: &BTreeMap<u32, Nic>,
+    container: Container<'_>,
+    context: &Context,
+) -> Result<Created> {
+    let planned = plan::plan(netlink, nics, context.privileged)?;
+    let mut created = Created {
+        inside: plan::inside(&planned),
+        nics: Vec::new(),
+    };
+    for one in &planned {
+        let kind = kind_name(&one.nic.kind);
+        let mut nic = CreatedNic::new(one.index, kind, one.nic);
+        let mut maker = Maker {
+            netlink,
+            container,
+            context,
+            one,
+            nic: &mut nic,
+        };
+        let result = maker.make().and_then(|()| maker.script_up());
+        if let Some(arrived) = nic.arrived_as.take() {
+            let inside = created
+                .inside
+                .nics
+                .iter_mut()
+                .find(|i| i.index == one.index);
+            if let Some(inside) = inside {
+                inside.arrives_as = arrived;
+            }
+        }
+        created.nics.push(nic);
+        if let Err(error) = result {
+            for left in created.undo(netlink, context, Some(container.netns)) {
+                tracing::warn!("undoing the network: {left}");
+            }
+            return Err(error.of_nic(one.index, kind));
+        }
+    }
+    Ok(created)
+}
+
+struct Maker<'a, 'n> {
+    netlink: &'n mut Netlink,
+    container: Container<'a>,
+    context: &'a Context,
+    one: &'n Planned<'n>,
+    nic: &'n mut CreatedNic,
+}
+
+impl Maker<'_, '_> {
+    fn target(&self) -> Target<'_> {
+        Target::Fd(self.container.netns)
+    }
+
+    fn make(&mut self) -> Result<()> {
+        if !self.context.privileged {
+            return self.by_user_nic();
+        }
+        let link = self.one.link.clone();
+        match (&self.one.nic.kind, link) {
+            (NicKind::Empty | NicKind::None, _) => Ok(()),
+            (NicKind::Veth(veth), link) => self.veth(veth, link),
+            (NicKind::Macvlan(mode), Some(link)) => {
+                let mode = match mode {
+                    MacvlanMode::Private => 1,
+                    MacvlanMode::Vepa => 2,
+                    MacvlanMode::Bridge => 4,
+                    MacvlanMode::Passthru => 8,
+                };
+                self.child_of(
+                    &link,
+                    LinkKind::Macvlan {
+                        link: link.index,
+                        mode,
+                    },
+                )?;
+                self.l2proxy(&link)
+            }
+            (NicKind::Ipvlan(mode, isolation), Some(link)) => self.ipvlan(&link, *mode, *isolation),
+            (NicKind::Vlan(id), Some(link)) => self.child_of(
+                &link,
+                LinkKind::Vlan {
+                    link: link.index,
+                    id: *id,
+                },
+            ),
+            (NicKind::Phys, Some(link)) => self.phys(&link),
+            (_, None) => Err(Error::Unsupported("the nic has no link".into())),
+        }
+    }
+
+    fn veth(&mut self, veth: &Veth, link: Option<Link>) -> Result<()> {
+        let router = veth.mode == VethMode::Router;
+        let mtu = self.one.mtu.or(link.as_ref().map(|l| l.mtu));
+        let name = match &veth.pair {
+            Some(name) => name.clone(),
+            None => names::free_name(self.netlink, "veth", 6)?,
+        };
+        let host = NewLink {
+            name: &name,
+            address: Some(names::random_host_mac()?),
+            mtu,
+            tx_queues: veth.n_txqueues,
+            rx_queues: veth.n_rxqueues,
+            kind: LinkKind::Veth(Box::new(NewLink {
+                name: &self.one.inside.arrives_as,
+                address: self.one.mac,
+                mtu,
+                tx_queues: veth.n_txqueues,
+                rx_queues: veth.n_rxqueues,
+                target: Some(self.target()),
+                ..NewLink::default()
+            })),
+            ..NewLink::default()
+        }
+        .message();
+        if let Err(error) = self.netlink.request(host.clone()) {
+            if !(error.is(Errno::EEXIST) && self.clear_orphan(&name)?) {
+                return Err(named_taken(error, &name));
+            }
+            self.netlink.request(host)?;
+        }
+        let made = self
+            .netlink
+            .need_link(&name, ": it vanished right after it was made")?;
+        self.nic.host_link(made.index, &name, veth.pair.is_some());
+        let master = if router { None } else { link.clone() };
+        if let Some(bridge) = &master {
+            // The bridge's port, not the port's own address, speaks for the container.
+            let _ = sysctl::set(Family::V6, &name, "disable_ipv6", "1");
+            self.join(bridge, &made, veth)?;
+        }
+        let changes = Change {
+            up: Some(true),
+            master: master.filter(is_bridge).map(|bridge| bridge.index),
+            ..Change::default()
+        };
+        let what = match &link {
+            Some(link) if changes.master.is_some() => {
+                format!(
+                    "attach \"{name}\" to the bridge \"{}\" and set it up",
+                    link.name
+                )
+            }
+            _ => format!("set \"{name}\" up"),
+        };
+        self.netlink.request(change(made.index, &changes, what))?;
+        if let Some(bridge) = link.as_ref().filter(|l| !router && is_bridge(l)) {
+            self.vlans(bridge, &made, veth)?;
+        }
+        if router {
+            self.route_to_container(&made)?;
+        }
+        for (address, prefix) in veth
+            .ipv4_routes
+            .iter()
+            .map(|(a, p)| ((*a).into(), *p))
+            .chain(veth.ipv6_routes.iter().map(|(a, p)| ((*a).into(), *p)))
+        {
+            let to = Destination { address, prefix };
+            self.netlink.request(
+                Route {
+                    to,
+                    gateway: None,
+                    link: Some(made.index),
+                }
+                .add(),
+            )?;
+        }
+        match link {
+            Some(link) => self.l2proxy(&link),
+            None => Ok(()),
+        }
+    }
+
+    /// Deletes a link called `name` that is left of a container whose namespace is being taken
+    /// down by the kernel. Returns whether there was one.
+    fn clear_orphan(&mut self, name: &str) -> Result<bool> {
+        let Some(link) = self.netlink.link(name)? else {
+            return Ok(true);
+        };
+        let orphan = link.kind.as_deref() == Some("veth") && link.link_netns.is_some_and(|n| n < 0);
+        if orphan {
+            match self
+                .netlink
+                .request(crate::netlink::delete(link.index, name))
+            {
+                Err(error) if !error.is(Errno::ENODEV) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(orphan)
+    }
+
+    /// Checks what `bridge` is, and adds the port if Open vSwitch must do it.
+    fn join(&mut self, bridge: &Link, port: &Link, veth: &Veth) -> Result<()> {
+        if is_bridge(bridge) {
+            return Ok(());
+        }
+        if !ovs::is_ovs_bridge(&bridge.name) {
+            return Err(Error::Unsupported(format!(
+                "\"{}\" is no bridge: link of a veth nic in bridge mode must be one \
+                 (or set veth.mode = router)",
+                bridge.name
+            )));
+        }
+        ovs::add_port(
+            &bridge.name,
+            &port.name,
+            veth.vlan_id.flatten(),
+            &veth.vlan_tagged,
+        )?;
+        let (bridge, port) = (bridge.name.clone(), port.name.clone());
+        self.nic.undo.push(Undo::OvsPort { bridge, port });
+        Ok(())
+    }
+
+    fn vlans(&mut self, bridge: &Link, port: &Link, veth: &Veth) -> Result<()> {
+        if veth.vlan_id.is_none() && veth.vlan_tagged.is_empty() {
+            return Ok(());
+        }
+        if !bridge.vlan_filtering {
+            return Err(Error::Unsupported(format!(
+                "veth.vlan.id needs VLAN filtering on the bridge: \
+                 ip link set {} type bridge vlan_filtering 1",
+                bridge.name
+            )));
+        }
+        let mut requests = Vec::new();
+        if let Some(own) = veth.vlan_id {
+            let default = bridge
+                .default_pvid
+                .filter(|id| *id != 0 && Some(*id) != own);
+            requests.extend(default.map(|id| delete_port_vlan(port.index, &port.name, id)));
+            requests.extend(own.map(|id| add_port_vlan(port.index, &port.name, id, true)));
+        }
+        for id in &veth.vlan_tagged {
+            requests.push(add_port_vlan(port.index, &port.name, *id, false));
+        }
+        self.netlink.batch(requests).map_err(|(_, error)| error)
+    }
+
+    /// Router mode: the host routes to the container's addresses and answers for its gateways.
+    fn route_to_container(&mut self, made: &Link) -> Result<()> {
+        let inside = &self.one.inside;
+        let mut requests = Vec::new();
+        for (family, gateway) in [
+            (Family::V4, inside.ipv4_gateway),
+            (Family::V6, inside.ipv6_gateway),
+        ] {
+            if let Some(DefaultRoute::Gateway(address)) = gateway {
+                sysctl::set(family, &made.name, "forwarding", "1")?;
+                if family == Family::V6 {
+                    sysctl::set(family, &made.name, "proxy_ndp", "1")?;
+                }
+                let name = made.name.clone();
+                requests.push(
+                    Proxy {
+                        link: made.index,
+                        name,
+                        address,
+                    }
+                    .add(),
+                );
+            }
+        }
+        let four = inside.ipv4.iter().map(|a| a.address.into());
+        for address in four.chain(inside.ipv6.iter().map(|(a, _)| (*a).into())) {
+            let to = Destination::host(address);
+            requests.push(
+                Route {
+                    to,
+                    gateway: None,
+                    link: Some(made.index),
+                }
+                .add(),
+            );
+        }
+        self.netlink.batch(requests).map_err(|(_, error)| error)
+    }
+
+    /// `l2proxy`: `link` answers ARP and NDP for the container's addresses.
+    fn l2proxy(&mut self, link: &Link) -> Result<()> {
+        if !self.one.nic.l2proxy {
+            return Ok(());
+        }
+        let (four, six) = (&self.one.nic.ipv4, &self.one.nic.ipv6);
+        let mut needed = Vec::new();
+        if !four.is_empty() {
+            needed.push((Family::V4, "ipv4", "forwarding"));
+        }
+        if !six.is_empty() {
+            needed.extend([
+                (Family::V6, "ipv6", "proxy_ndp"),
+                (Family::V6, "ipv6", "forwarding"),
+            ]);
+        }
+        for (family, word, setting) in needed {
+            if !sysctl::is_on(family, &link.name, setting)? {
+                return Err(Error::Unsupported(format!(
+                    "l2proxy needs net.{word}.conf.{}.{setting} = 1 (sysctl -w)",
+                    link.name
+                )));
+            }
+        }
+        let addresses = four
+            .iter()
+            .map(|a| a.address.into())
+            .chain(six.iter().map(|(a, _)| (*a).into()));
+        for address in addresses.collect::<Vec<_>>() {
+            let proxy = Proxy {
+                link: link.index,
+                name: link.name.clone(),
+                address,
+            };
+            self.netlink.request(proxy.add())?;
+            self.nic.undo.push(Undo::Proxy(proxy));
+            if matches!(self.one.nic.kind, NicKind::Ipvlan(..)) {
+                // ipvlan in l3s mode hands over only what the host would route.
+                let lo = self.netlink.need_link("lo", "")?;
+                let to = Destination::host(address);
+                let route = Route {
+                    to,
+                    gateway: None,
+                    link: Some(lo.index),
+                };
+                self.netlink.request(route.add())?;
+                self.nic.undo.push(Undo::Route(route));
+            }
+        }
+        Ok(())
+    }
+
+    fn ipvlan(&mut self, link: &Link, mode: IpvlanMode, isolation: IpvlanIsolation) -> Result<()> {
+        if self.one.nic.l2proxy && mode != IpvlanMode::L3s {
+            return Err(Error::Unsupported("l2proxy needs ipvlan.mode = l3s".into()));
+        }
+        let mode = match mode {
+            IpvlanMode::L2 => 0,
+            IpvlanMode::L3 => 1,
+            IpvlanMode::L3s => 2,
+        };
+        let flags = match isolation {
+            IpvlanIsolation::Bridge => 0,
+            IpvlanIsolation::Private => 1,
+            IpvlanIsolation::Vepa => 2,
+        };
+        self.child_of(
+            link,
+            LinkKind::Ipvlan {
+                link: link.index,
+                mode,
+                flags,
+            },
+        )?;
+        self.l2proxy(link)
+    }
+
+    /// Makes a link on top of `link`, directly in the container's namespace.
+    fn child_of(&mut self, link: &Link, kind: LinkKind<'_>) -> Result<()> {
+        let kind_name = kind.name();
+        let late = matches!(kind, LinkKind::Ipvlan { .. });
+        let name = self.one.inside.arrives_as.clone();
+        let new = NewLink {
+            name: &name,
+            kind,
+            address: self.one.mac.filter(|_| !late),
+            mtu: self.one.mtu.filter(|_| !late),
+            target: Some(self.target()),
+            ..NewLink::default()
+        };
+        self.netlink.request(new.message()).map_err(|error| {
+            if error.is(Errno::EOPNOTSUPP) {
+                Error::Unsupported(format!(
+                    "the kernel cannot make {kind_name} links on \"{}\" (module missing? try \
+                     `modprobe {}`)",
+                    link.name,
+                    if kind_name == "vlan" {
+                        "8021q"
+                    } else {
+                        kind_name
+                    }
+                ))
+            } else {
+                error
+            }
+        })?;
+        self.nic.undo.push(Undo::Inside { name });
+        Ok(())
+    }
+
+    fn phys(&mut self, link: &Link) -> Result<()> {
+        if link.name == "lo" {
+            return Err(Error::Unsupported(
+                "lo cannot be given to a container".into(),
+            ));
+        }
+        let phy = wireless::phy_of(&link.name);
+        self.nic.undo.push(Undo::Phys {
+            index: link.index,
+            name: link.name.clone(),
+            inside: self.one.inside.name.clone(),
+            address: link.address.clone(),
+            mtu: link.mtu,
+            phy,
+        });
+        let mac = self.one.mac;
+        let changes = Change {
+            up: Some(false),
+            address: mac.as_ref().map(<[u8; 6]>::as_slice),
+            mtu: self.one.mtu,
+            ..Change::default()
+        };
+        let what = format!("set \"{}\" down, its MAC address and MTU", link.name);
+        self.netlink.request(change(link.index, &changes, what))?;
+        if let Some(phy) = phy {
+            self.nic.arrived_as = Some(link.name.clone());
+            return wireless::move_phy(phy, self.target());
+        }
+        let inside = &self.one.inside.name;
+        let changes = Change {
+            name: (*inside != link.name).then_some(inside.as_str()),
+            target: Some(self.target()),
+            ..Change::default()
+        };
+        let what = format!("move \"{}\" into the container", link.name);
+        self.netlink.request(change(link.index, &changes, what))
+    }
+
+    fn by_user_nic(&mut self) -> Result<()> {
+        let nic = self.one.nic;
+        let veth = match &nic.kind {
+            NicKind::Empty | NicKind::None => return Ok(()),
+            NicKind::Veth(veth) => veth,
+            other => {
+                return Err(Error::Unsupported(format!(
+                    "an unprivileged container can have veth nics only, not {}",
+                    kind_name(other)
+                )));
+            }
+        };
+        let routes = !veth.ipv4_routes.is_empty() || !veth.ipv6_routes.is_empty();
+        if routes || nic.l2proxy || veth.mode == VethMode::Router {
+            return Err(Error::Unsupported(
+                "routes, l2proxy and router mode on the host need root".into(),
+            ));
+        }
+        let made = user_nic::create(
+            self.context,
+            self.container.pid,
+            nic.link.as_deref().filter(|l| !l.is_empty()),
+            &self.one.inside.name,
+        )?;
+        self.nic.host_name = Some(made.host_name.clone());
+        self.nic.host_index = Some(made.host_index);
+        self.nic.arrived_as = Some(made.container_name);
+        self.nic.undo.push(Undo::UserNic {
+            bridge: nic.link.clone().unwrap_or_default(),
+            name: made.host_name,
+        });
+        Ok(())
+    }
+
+    fn script_up(&self) -> Result<()> {
+        let Some(script) = self.nic.script_up.as_deref() else {
+            return Ok(());
+        };
+        let subject = Subject {
+            kind: &self.nic.kind,
+            link: self.nic.link.as_deref(),
+            peer: self.nic.host_name.as_deref(),
+        };
+        script::run(self.context, script, When::Up, &subject)
+    }
+}
+
+fn is_bridge(link: &Link) -> bool {
+    link.kind.as_deref() == Some("bridge")
+}
+
+/// EEXIST in words: the kernel does not say which of the two names is taken.
+fn named_taken(error: Error, name: &str) -> Error {
+    if error.is(Errno::EEXIST) {
+        return Error::Unsupported(format!(
+            "the name \"{name}\" of the host's end is taken by another link \
+             (choose another lxc.net.N.veth.pair, or delete that link)"
+        ));
+    }
+    error
+}
+
+/// The network namespace of the calling thread as a descriptor, for [`Created`]'s restores.
+pub(crate) fn own_namespace() -> Result<impl AsFd> {
+    crate::netns::own()
+}

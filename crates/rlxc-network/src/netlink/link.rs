@@ -1,0 +1,564 @@
+//! Links: making, changing, deleting, listing.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use serde::{Deserialize, Serialize};
+
+use super::Netlink;
+use super::wire::{self, Message, flag};
+use crate::error::{Error, Result};
+use crate::names::NAME_MAX;
+use nix::errno::Errno;
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
+const RTM_SETLINK: u16 = 19;
+
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
+const IFLA_OPERSTATE: u16 = 16;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_NET_NS_PID: u16 = 19;
+const IFLA_STATS64: u16 = 23;
+const IFLA_AF_SPEC: u16 = 26;
+const IFLA_NET_NS_FD: u16 = 28;
+const IFLA_EXT_MASK: u16 = 29;
+const IFLA_NUM_TX_QUEUES: u16 = 31;
+const IFLA_NUM_RX_QUEUES: u16 = 32;
+const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_PROP_LIST: u16 = 52;
+const IFLA_ALT_IFNAME: u16 = 53;
+const IFLA_PERM_ADDRESS: u16 = 54;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const VETH_INFO_PEER: u16 = 1;
+const IFLA_MACVLAN_MODE: u16 = 1;
+const IFLA_IPVLAN_MODE: u16 = 1;
+const IFLA_IPVLAN_FLAGS: u16 = 2;
+const IFLA_VLAN_ID: u16 = 1;
+const IFLA_BR_VLAN_FILTERING: u16 = 7;
+const IFLA_BR_VLAN_DEFAULT_PVID: u16 = 39;
+const IFLA_BRIDGE_VLAN_INFO: u16 = 2;
+const BRIDGE_VLAN_INFO_PVID: u16 = 2;
+const BRIDGE_VLAN_INFO_UNTAGGED: u16 = 4;
+const RTEXT_FILTER_SKIP_STATS: u32 = 8;
+const AF_BRIDGE: u8 = 7;
+const IFF_UP: u32 = 1;
+
+/// Where a link shall live.
+#[derive(Debug, Clone, Copy)]
+pub enum Target<'a> {
+    /// The network namespace of a process
+    Pid(i32),
+    /// An open network namespace
+    Fd(BorrowedFd<'a>),
+}
+
+impl Target<'_> {
+    fn put(self, message: Message) -> Message {
+        match self {
+            Self::Pid(pid) => message.u32(IFLA_NET_NS_PID, pid.cast_unsigned()),
+            Self::Fd(fd) => message.u32(IFLA_NET_NS_FD, fd.as_raw_fd().cast_unsigned()),
+        }
+    }
+}
+
+/// A link to be made.
+#[derive(Debug, Clone, Default)]
+pub struct NewLink<'a> {
+    /// Its name; empty: the kernel chooses. A `%d` is replaced by the lowest free number.
+    pub name: &'a str,
+    /// What it is
+    pub kind: LinkKind<'a>,
+    /// MAC address
+    pub address: Option<[u8; 6]>,
+    /// MTU; the kernel's default without
+    pub mtu: Option<u32>,
+    /// Index of the bridge it joins
+    pub master: Option<u32>,
+    /// Whether it is set up at once
+    pub up: bool,
+    /// Namespace it is made in; the socket's own without
+    pub target: Option<Target<'a>>,
+    /// Number of transmit queues
+    pub tx_queues: Option<u32>,
+    /// Number of receive queues
+    pub rx_queues: Option<u32>,
+}
+
+/// Kind of a new link with its own parameters; indices are of links in the socket's namespace.
+#[derive(Debug, Clone, Default)]
+pub enum LinkKind<'a> {
+    /// A bridge
+    #[default]
+    Bridge,
+    /// A pair; the other end may live in another namespace
+    Veth(Box<NewLink<'a>>),
+    /// macvlan on `link` with the kernel's mode bit (private 1, vepa 2, bridge 4, passthru 8)
+    #[allow(missing_docs)]
+    Macvlan { link: u32, mode: u32 },
+    /// ipvlan on `link`; mode l2 0, l3 1, l3s 2; flags private 1, vepa 2
+    #[allow(missing_docs)]
+    Ipvlan { link: u32, mode: u16, flags: u16 },
+    /// VLAN `id` on `link`
+    #[allow(missing_docs)]
+    Vlan { link: u32, id: u16 },
+}
+
+impl LinkKind<'_> {
+    /// The kernel's name of the kind.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Veth(_) => "veth",
+            Self::Macvlan { .. } => "macvlan",
+            Self::Ipvlan { .. } => "ipvlan",
+            Self::Vlan { .. } => "vlan",
+        }
+    }
+}
+
+impl NewLink<'_> {
+    fn put(&self, message: Message, flags: u32) -> Message {
+        message
+            .fixed(&ifinfo(0, 0, flags, flags))
+            .maybe((!self.name.is_empty()).then_some(self.name), |m, n| {
+                m.text(IFLA_IFNAME, n)
+            })
+            .maybe(self.address, |m, a| m.bytes(IFLA_ADDRESS, &a))
+            .maybe(self.mtu, |m, v| m.u32(IFLA_MTU, v))
+            .maybe(self.master, |m, v| m.u32(IFLA_MASTER, v))
+            .maybe(self.tx_queues, |m, v| m.u32(IFLA_NUM_TX_QUEUES, v))
+            .maybe(self.rx_queues, |m, v| m.u32(IFLA_NUM_RX_QUEUES, v))
+            .maybe(self.target, |m, t| t.put(m))
+    }
+
+    /// The request that makes this link.
+    pub fn message(&self) -> Message {
+        let kind = self.kind.name();
+        let what = format!("create the {kind} link \"{}\"", self.name);
+        let message = Message::new(RTM_NEWLINK, flag::CREATE | flag::EXCL, what);
+        let message = self.put(message, if self.up { IFF_UP } else { 0 });
+        let message = match &self.kind {
+            LinkKind::Macvlan { link, .. }
+            | LinkKind::Ipvlan { link, .. }
+            | LinkKind::Vlan { link, .. } => message.u32(IFLA_LINK, *link),
+            LinkKind::Bridge | LinkKind::Veth(_) => message,
+        };
+        message.nested(IFLA_LINKINFO, |m| {
+            let m = m.text(IFLA_INFO_KIND, kind);
+            match &self.kind {
+                LinkKind::Bridge => m,
+                LinkKind::Veth(peer) => m.nested(IFLA_INFO_DATA, |m| {
+                    m.nested(VETH_INFO_PEER, |m| {
+                        peer.put(m, if peer.up { IFF_UP } else { 0 })
+                    })
+                }),
+                LinkKind::Macvlan { mode, .. } => {
+                    m.nested(IFLA_INFO_DATA, |m| m.u32(IFLA_MACVLAN_MODE, *mode))
+                }
+                LinkKind::Ipvlan { mode, flags, .. } => m.nested(IFLA_INFO_DATA, |m| {
+                    m.u16(IFLA_IPVLAN_MODE, *mode)
+                        .u16(IFLA_IPVLAN_FLAGS, *flags)
+                }),
+                LinkKind::Vlan { id, .. } => m.nested(IFLA_INFO_DATA, |m| m.u16(IFLA_VLAN_ID, *id)),
+            }
+        })
+    }
+}
+
+/// Byte and packet counters of a link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Statistics {
+    pub rx_packets: u64,
+    pub tx_packets: u64,
+    pub rx_bytes: u64,
+    pub tx_bytes: u64,
+    pub rx_errors: u64,
+    pub tx_errors: u64,
+    pub rx_dropped: u64,
+    pub tx_dropped: u64,
+}
+
+/// A link as the kernel describes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Interface index
+    pub index: u32,
+    /// Name
+    pub name: String,
+    /// Alternative names
+    pub alt_names: Vec<String>,
+    /// The kernel's kind (`veth`, `bridge`, …); hardware has none
+    pub kind: Option<String>,
+    /// IFF_* flags
+    pub flags: u32,
+    /// MAC address as the kernel keeps it
+    pub address: Vec<u8>,
+    /// The hardware's own MAC address
+    pub permanent_address: Vec<u8>,
+    /// MTU in bytes
+    pub mtu: u32,
+    /// Index of the bridge (or bond …) it belongs to
+    pub master: Option<u32>,
+    /// Index of the lower link or of the other end; in the namespace [`Link::link_netns`]
+    pub link: Option<u32>,
+    /// Kernel's id of the namespace of `link` if it is another one; negative: not known (dying)
+    pub link_netns: Option<i32>,
+    /// RFC 2863 state (6 = up)
+    pub operstate: u8,
+    /// Of a bridge: VLAN filtering on
+    pub vlan_filtering: bool,
+    /// Of a bridge: the default VLAN of its ports
+    pub default_pvid: Option<u16>,
+    /// Counters, where asked for
+    pub statistics: Option<Statistics>,
+}
+
+impl Link {
+    /// Whether the link is set up (IFF_UP).
+    pub fn is_up(&self) -> bool {
+        self.flags & IFF_UP != 0
+    }
+
+    /// The MAC address in text, empty if there is none.
+    pub fn address_text(&self) -> String {
+        crate::names::format_mac(&self.address)
+    }
+
+    fn parse(kind: u16, body: &[u8]) -> Option<Self> {
+        if kind != RTM_NEWLINK {
+            return None;
+        }
+        let mut link = Self {
+            index: wire::read_u32(body, 4)?,
+            flags: wire::read_u32(body, 8)?,
+            ..Self::default()
+        };
+        for (kind, value) in wire::attributes(body.get(16..)?) {
+            match kind {
+                IFLA_IFNAME => link.name = wire::text(value),
+                IFLA_ADDRESS => link.address = value.to_vec(),
+                IFLA_PERM_ADDRESS => link.permanent_address = value.to_vec(),
+                IFLA_MTU => link.mtu = wire::read_u32(value, 0)?,
+                IFLA_MASTER => link.master = wire::read_u32(value, 0),
+                IFLA_LINK => link.link = wire::read_u32(value, 0),
+                IFLA_LINK_NETNSID => {
+                    link.link_netns = wire::read_u32(value, 0).map(u32::cast_signed);
+                }
+                IFLA_OPERSTATE => link.operstate = *value.first()?,
+                IFLA_STATS64 => link.statistics = Some(statistics(value)?),
+                IFLA_PROP_LIST => link.alt_names.extend(
+                    wire::attributes(value)
+                        .filter(|(kind, _)| *kind == IFLA_ALT_IFNAME)
+                        .map(|(_, name)| wire::text(name)),
+                ),
+                IFLA_LINKINFO => link.parse_info(value),
+                _ => {}
+            }
+        }
+        Some(link)
+    }
+
+    fn parse_info(&mut self, info: &[u8]) {
+        for (kind, value) in wire::attributes(info) {
+            match kind {
+                IFLA_INFO_KIND => self.kind = Some(wire::text(value)),
+                IFLA_INFO_DATA if self.kind.as_deref() == Some("bridge") => {
+                    for (kind, value) in wire::attributes(value) {
+                        match kind {
+                            IFLA_BR_VLAN_FILTERING => {
+                                self.vlan_filtering = value.first() == Some(&1);
+                            }
+                            IFLA_BR_VLAN_DEFAULT_PVID => {
+                                self.default_pvid = wire::read_u16(value, 0);
+                            }
+                            _ => {}
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn statistics(value: &[u8]) -> Option<Statistics> {
+    let at = |n: usize| wire::read_u64(value, n * 8);
+    Some(Statistics {
+        rx_packets: at(0)?,
+        tx_packets: at(1)?,
+        rx_bytes: at(2)?,
+        tx_bytes: at(3)?,
+        rx_errors: at(4)?,
+        tx_errors: at(5)?,
+        rx_dropped: at(6)?,
+        tx_dropped: at(7)?,
+    })
+}
+
+/// `struct ifinfomsg`.
+fn ifinfo(family: u8, index: u32, flags: u32, change: u32) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[0] = family;
+    bytes[4..8].copy_from_slice(&index.to_ne_bytes());
+    bytes[8..12].copy_from_slice(&flags.to_ne_bytes());
+    bytes[12..16].copy_from_slice(&change.to_ne_bytes());
+    bytes
+}
+
+/// What [`change`] changes; unset fields stay.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Change<'a> {
+    pub(crate) name: Option<&'a str>,
+    pub(crate) address: Option<&'a [u8]>,
+    pub(crate) mtu: Option<u32>,
+    /// 0 leaves the bridge
+    pub(crate) master: Option<u32>,
+    pub(crate) up: Option<bool>,
+    pub(crate) target: Option<Target<'a>>,
+}
+
+/// The request that changes link `index`.
+pub(crate) fn change(index: u32, change: &Change<'_>, what: impl Into<String>) -> Message {
+    let flags = match change.up {
+        Some(true) => (IFF_UP, IFF_UP),
+        Some(false) => (0, IFF_UP),
+        None => (0, 0),
+    };
+    Message::new(RTM_SETLINK, 0, what)
+        .fixed(&ifinfo(0, index, flags.0, flags.1))
+        .maybe(change.target, |m, t| t.put(m))
+        .maybe(change.address, |m, a| m.bytes(IFLA_ADDRESS, a))
+        .maybe(change.mtu, |m, v| m.u32(IFLA_MTU, v))
+        .maybe(change.name, |m, n| m.text(IFLA_IFNAME, n))
+        .maybe(change.master, |m, v| m.u32(IFLA_MASTER, v))
+}
+
+/// The request that sets link `index` up.
+pub(crate) fn set_up(index: u32, name: &str) -> Message {
+    change(
+        index,
+        &Change {
+            up: Some(true),
+            ..Change::default()
+        },
+        format!("set \"{name}\" up"),
+    )
+}
+
+/// The request that deletes link `index`.
+pub(crate) fn delete(index: u32, name: &str) -> Message {
+    Message::new(RTM_DELLINK, 0, format!("delete the link \"{name}\""))
+        .fixed(&ifinfo(0, index, 0, 0))
+}
+
+/// The request that gives bridge port `index` VLAN `id`; `untagged` makes it the port's own.
+pub(crate) fn add_port_vlan(index: u32, name: &str, id: u16, untagged: bool) -> Message {
+    let flags = if untagged {
+        BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED
+    } else {
+        0
+    };
+    port_vlan(
+        RTM_SETLINK,
+        index,
+        id,
+        flags,
+        format!("put bridge port \"{name}\" into VLAN {id}"),
+    )
+}
+
+/// The request that takes bridge port `index` out of VLAN `id`.
+pub(crate) fn delete_port_vlan(index: u32, name: &str, id: u16) -> Message {
+    port_vlan(
+        RTM_DELLINK,
+        index,
+        id,
+        0,
+        format!("take bridge port \"{name}\" out of VLAN {id}"),
+    )
+}
+
+fn port_vlan(kind: u16, index: u32, id: u16, flags: u16, what: String) -> Message {
+    let mut info = [0; 4];
+    info[..2].copy_from_slice(&flags.to_ne_bytes());
+    info[2..].copy_from_slice(&id.to_ne_bytes());
+    Message::new(kind, 0, what)
+        .fixed(&ifinfo(AF_BRIDGE, index, 0, 0))
+        .nested(IFLA_AF_SPEC, |m| m.bytes(IFLA_BRIDGE_VLAN_INFO, &info))
+}
+
+impl Netlink {
+    /// The link called `name` (an alternative name counts), or `None`.
+    ///
+    /// # Errors
+    /// Any other answer of the kernel.
+    pub fn link(&mut self, name: &str) -> Result<Option<Link>> {
+        if name.is_empty() || name.len() > 127 {
+            return Ok(None);
+        }
+        let attribute = if name.len() > NAME_MAX {
+            IFLA_ALT_IFNAME
+        } else {
+            IFLA_IFNAME
+        };
+        let ask = Message::new(RTM_GETLINK, 0, format!("look up the link \"{name}\""))
+            .fixed(&ifinfo(0, 0, 0, 0))
+            .text(attribute, name)
+            .u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+        self.one_link(ask)
+    }
+
+    /// The link with `index`, counters included, or `None`.
+    ///
+    /// # Errors
+    /// Any other answer of the kernel.
+    pub fn link_by_index(&mut self, index: u32) -> Result<Option<Link>> {
+        let ask = Message::new(RTM_GETLINK, 0, format!("look up link {index}"))
+            .fixed(&ifinfo(0, index, 0, 0));
+        self.one_link(ask)
+    }
+
+    fn one_link(&mut self, ask: Message) -> Result<Option<Link>> {
+        match self.query(ask, false, Link::parse) {
+            Ok(mut found) => Ok(found.pop()),
+            Err(error) if error.is(Errno::ENODEV) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All links of the namespace, counters included, in the kernel's order.
+    ///
+    /// # Errors
+    /// As [`Netlink::request`].
+    pub fn links(&mut self) -> Result<Vec<Link>> {
+        let ask = Message::new(RTM_GETLINK, 0, "list the links").fixed(&ifinfo(0, 0, 0, 0));
+        self.query(ask, true, Link::parse)
+    }
+
+    /// As [`Netlink::link`], where a missing one is an error.
+    pub(crate) fn need_link(&mut self, name: &str, remedy: &'static str) -> Result<Link> {
+        self.link(name)?.ok_or_else(|| Error::NoSuchLink {
+            name: name.to_owned(),
+            remedy,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
+    use netlink_packet_route::RouteNetlinkMessage;
+    use netlink_packet_route::link::{
+        InfoData, InfoKind, InfoMacVlan, InfoVeth, LinkAttribute, LinkInfo, LinkMessage,
+        MacVlanMode,
+    };
+
+    fn oracle(message: Message) -> LinkMessage {
+        let bytes = message.finish(1, 0);
+        let decoded = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes).unwrap();
+        match decoded.payload {
+            NetlinkPayload::InnerMessage(
+                RouteNetlinkMessage::NewLink(m) | RouteNetlinkMessage::SetLink(m),
+            ) => m,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn info(message: &LinkMessage) -> &[LinkInfo] {
+        message
+            .attributes
+            .iter()
+            .find_map(|a| match a {
+                LinkAttribute::LinkInfo(info) => Some(info.as_slice()),
+                _ => None,
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_veth_request_is_understood_by_the_packet_crate() {
+        let message = oracle(
+            NewLink {
+                name: "vethA",
+                kind: LinkKind::Veth(Box::new(NewLink {
+                    name: "eth0",
+                    address: Some([2, 0, 0, 0, 0, 1]),
+                    target: Some(Target::Pid(77)),
+                    ..NewLink::default()
+                })),
+                mtu: Some(1400),
+                master: Some(5),
+                up: true,
+                ..NewLink::default()
+            }
+            .message(),
+        );
+        assert!(
+            message
+                .attributes
+                .contains(&LinkAttribute::IfName("vethA".into()))
+        );
+        assert!(message.attributes.contains(&LinkAttribute::Mtu(1400)));
+        assert!(message.attributes.contains(&LinkAttribute::Controller(5)));
+        assert!(message.header.flags.bits() & 1 == 1);
+        let info = info(&message);
+        assert_eq!(info[0], LinkInfo::Kind(InfoKind::Veth));
+        let LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))) = &info[1] else {
+            panic!("{info:?}")
+        };
+        assert!(
+            peer.attributes
+                .contains(&LinkAttribute::IfName("eth0".into()))
+        );
+        assert!(peer.attributes.contains(&LinkAttribute::NetNsPid(77)));
+        assert!(
+            peer.attributes
+                .contains(&LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]))
+        );
+    }
+
+    #[test]
+    fn a_macvlan_request_is_understood_by_the_packet_crate() {
+        let kind = LinkKind::Macvlan { link: 3, mode: 4 };
+        let message = oracle(
+            NewLink {
+                name: "mc0",
+                kind,
+                ..NewLink::default()
+            }
+            .message(),
+        );
+        assert!(message.attributes.contains(&LinkAttribute::Link(3)));
+        assert_eq!(
+            info(&message)[1],
+            LinkInfo::Data(InfoData::MacVlan(vec![InfoMacVlan::Mode(
+                MacVlanMode::Bridge
+            )]))
+        );
+    }
+
+    #[test]
+    fn a_rename_and_move_is_one_request() {
+        let changes = Change {
+            name: Some("eth1"),
+            target: Some(Target::Pid(4)),
+            ..Change::default()
+        };
+        let message = oracle(change(9, &changes, "x"));
+        assert_eq!(message.header.index, 9);
+        assert!(message.attributes.contains(&LinkAttribute::NetNsPid(4)));
+        assert!(
+            message
+                .attributes
+                .contains(&LinkAttribute::IfName("eth1".into()))
+        );
+    }
+}

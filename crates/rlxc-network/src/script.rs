@@ -1,0 +1,120 @@
+//! `lxc.net.N.script.up` and `.down`: run by /bin/sh on the host's side.
+
+use std::process::{Command, Stdio};
+
+use crate::error::{Error, Result};
+use crate::host::Context;
+
+/// Which of the two scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    Up,
+    Down,
+}
+
+/// What a script is told about its nic.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) link: Option<&'a str>,
+    pub(crate) peer: Option<&'a str>,
+}
+
+/// Quotes a word for the shell.
+fn quote(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// The shell line: the script's own words stay as written, what we add is quoted.
+fn line(context: &Context, script: &str, when: When, subject: &Subject<'_>) -> String {
+    let mut words = vec!["exec".to_owned(), script.to_owned()];
+    if context.hook_version == 0 {
+        let when = if when == When::Up { "up" } else { "down" };
+        words.extend([quote(&context.name), quote("net"), quote(when)]);
+    }
+    words.push(quote(subject.kind));
+    if subject.link.is_some() || subject.peer.is_some() {
+        words.push(quote(subject.link.unwrap_or_default()));
+    }
+    words.extend(subject.peer.map(quote));
+    words.join(" ")
+}
+
+/// Runs a script; its output goes to the log at DEBUG.
+///
+/// # Errors
+/// [`Error::Spawn`], [`Error::Program`] when it exits with another status than 0.
+///
+/// # References
+/// lxc.container.conf(5), `lxc.net.[i].script.up`.
+pub(crate) fn run(
+    context: &Context,
+    script: &str,
+    when: When,
+    subject: &Subject<'_>,
+) -> Result<()> {
+    let name = if when == When::Up { "up" } else { "down" };
+    let output = Command::new("/bin/sh")
+        .arg("-c")
+        .arg(line(context, script, when, subject))
+        .envs(context.environment.iter().map(|(k, v)| (k, v)))
+        .env("LXC_NAME", &context.name)
+        .env("LXC_HOOK_VERSION", context.hook_version.to_string())
+        .env("LXC_HOOK_TYPE", name)
+        .env("LXC_HOOK_SECTION", "net")
+        .env("LXC_NET_TYPE", subject.kind)
+        .envs(subject.link.map(|link| ("LXC_NET_PARENT", link)))
+        .envs(subject.peer.map(|peer| ("LXC_NET_PEER", peer)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|source| Error::Spawn {
+            program: script.to_owned(),
+            source,
+        })?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    for printed in text.lines() {
+        tracing::debug!("Script exec {script} produced output: {printed}");
+    }
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Error::Program {
+        program: format!("the script.{name} \"{script}\""),
+        status: output.status.to_string(),
+        output: text.lines().last().unwrap_or_default().to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_follow_the_hook_version_and_are_quoted() {
+        let mut context = Context::new("c'1", "/var/lib/lxc");
+        let subject = Subject {
+            kind: "veth",
+            link: Some("br0"),
+            peer: Some("vethA"),
+        };
+        assert_eq!(
+            line(&context, "/bin/up -x", When::Up, &subject),
+            r"exec /bin/up -x 'c'\''1' 'net' 'up' 'veth' 'br0' 'vethA'"
+        );
+        context.hook_version = 1;
+        assert_eq!(
+            line(
+                &context,
+                "/bin/up",
+                When::Down,
+                &Subject {
+                    peer: None,
+                    ..subject
+                }
+            ),
+            "exec /bin/up 'veth' 'br0'"
+        );
+    }
+}
