@@ -1,3 +1,5 @@
 //! The per-container monitor process: a small single-threaded program started by exec.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    rlxc_runtime::monitor::main()
+}

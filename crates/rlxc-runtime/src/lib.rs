@@ -1,3 +1,28 @@
 //! A container's life: plan, start, init, mounts, /dev, consoles, hooks, attach, stop, reboot.
+//!
+//! [`Plan::compute`] says what a start is going to do; [`start()`] has a monitor do it. The monitor
+//! is the program `rlxc-monitor`, whose `main` is [`monitor::main`]: it carries the plan out step
+//! by step, serves the command socket while the container runs, and takes everything down again.
 
+mod cgroup;
+mod error;
+mod hooks;
+mod idmap;
+mod init;
+mod locate;
+pub mod monitor;
+mod network;
+pub mod plan;
+mod report;
+mod root;
+mod rootfs;
+mod security;
+mod start;
+mod sync;
 pub mod terminal;
+
+pub use error::StartError;
+pub use locate::monitor_program;
+pub use plan::{HostFacts, Mode, Plan, PlanError, PlanInput};
+pub use report::Timing;
+pub use start::{Started, start, start_exec};

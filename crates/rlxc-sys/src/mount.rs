@@ -203,6 +203,24 @@ pub fn set_attr_path(
     .map(drop)
 }
 
+/// Whether `fd` is the root of a mount (statx(2), STATX_ATTR_MOUNT_ROOT).
+pub fn is_mount_root(fd: impl AsFd) -> bool {
+    // SAFETY: an all-zero statx is valid, and the kernel fills it in.
+    let mut stat: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: the path is an empty string, `stat` is valid for writing.
+    let ret = unsafe {
+        libc::statx(
+            fd.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            0,
+            &raw mut stat,
+        )
+    };
+    let root = libc::STATX_ATTR_MOUNT_ROOT as u64;
+    ret == 0 && stat.stx_attributes & root != 0
+}
+
 /// A file system being configured (fsopen(2)).
 #[derive(Debug)]
 pub struct FsContext(OwnedFd);
@@ -214,10 +232,9 @@ impl FsContext {
     /// `ENODEV`: the kernel has no such type. Otherwise as fsopen(2).
     pub fn open(fstype: &str) -> io::Result<Self> {
         const FSOPEN_CLOEXEC: u32 = 1;
-        let fstype = ctext(fstype)?;
-        // SAFETY: `fstype` is NUL-terminated and lives over the call.
-        new_fd(unsafe { libc::syscall(libc::SYS_fsopen, fstype.as_ptr(), FSOPEN_CLOEXEC) })
-            .map(Self)
+        let text = ctext(fstype)?;
+        // SAFETY: `text` is NUL-terminated and lives over the call.
+        new_fd(unsafe { libc::syscall(libc::SYS_fsopen, text.as_ptr(), FSOPEN_CLOEXEC) }).map(Self)
     }
 
     fn config(&self, command: u32, key: Option<&str>, value: Option<&str>) -> io::Result<()> {
@@ -267,6 +284,15 @@ impl FsContext {
             }
         }
         Ok(())
+    }
+
+    /// Names what the mount shows as its source.
+    ///
+    /// # Errors
+    /// As fsconfig(2).
+    pub fn source(self, source: &str) -> io::Result<Self> {
+        self.set("source", source)?;
+        Ok(self)
     }
 
     /// Creates the file system and mounts it detached, with mount attributes from [`attr`].

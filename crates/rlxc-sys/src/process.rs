@@ -325,6 +325,38 @@ struct MemoryMap {
     exe_fd: u32,
 }
 
+/// A close-on-exec duplicate with a number of at least `least` (F_DUPFD_CLOEXEC).
+///
+/// # Errors
+/// As fcntl(2).
+pub fn duplicate_above(fd: BorrowedFd<'_>, least: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC takes an integer.
+    let new = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) };
+    if new < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor; nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(new) })
+}
+
+/// The file that this code was loaded from: the shared library, or the executable (dladdr(3)).
+pub fn own_object() -> Option<std::path::PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    // SAFETY: an all-zero Dl_info is valid, and dladdr fills it in.
+    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
+    let here: fn() -> Option<std::path::PathBuf> = own_object;
+    // SAFETY: any address may be asked for.
+    if unsafe { libc::dladdr(here as *const libc::c_void, &raw mut info) } == 0
+        || info.dli_fname.is_null()
+    {
+        return None;
+    }
+    // SAFETY: dladdr succeeded: a NUL-terminated string that lives as long as the object.
+    let name = unsafe { CStr::from_ptr(info.dli_fname) };
+    let path = std::path::Path::new(std::ffi::OsStr::from_bytes(name.to_bytes()));
+    std::fs::canonicalize(path).ok()
+}
+
 /// Shows `title` as the command line of this process (`ps`), at most 2048 bytes of it.
 ///
 /// # Errors
@@ -375,6 +407,68 @@ pub fn set_title(title: &CStr) -> io::Result<()> {
         )
     };
     if ret != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Takes one pending signal of a blocked `set`; `None` when `timeout` is over (sigtimedwait(2)).
+///
+/// # Errors
+/// `EINTR`: a signal outside of the set was handled.
+pub fn wait_signal(
+    set: &nix::sys::signal::SigSet,
+    timeout: Option<std::time::Duration>,
+) -> io::Result<Option<i32>> {
+    let spec = timeout.map(|timeout| libc::timespec {
+        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    });
+    let spec = spec.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: the set and the time are valid or null; no information is asked back.
+    let signal = unsafe { libc::sigtimedwait(set.as_ref(), std::ptr::null_mut(), spec) };
+    if signal >= 0 {
+        return Ok(Some(signal));
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EAGAIN) => Ok(None),
+        _ => Err(error),
+    }
+}
+
+/// Sets a signal to its default action (signal(2)).
+///
+/// # Errors
+/// `EINVAL`: no such signal.
+pub fn default_signal(signal: i32) -> io::Result<()> {
+    // SAFETY: SIG_DFL is always a valid action.
+    if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// The signal that this process gets when its parent ends; 0: none (PR_SET_PDEATHSIG).
+///
+/// # Errors
+/// `EINVAL`: no such signal.
+pub fn set_death_signal(signal: i32) -> io::Result<()> {
+    let signal = libc::c_ulong::try_from(signal).map_err(io::Error::other)?;
+    // SAFETY: PR_SET_PDEATHSIG takes an integer.
+    if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// The execution domain (personality(2)).
+///
+/// # Errors
+/// As personality(2).
+pub fn set_personality(persona: u32) -> io::Result<()> {
+    // SAFETY: only an integer is passed.
+    if unsafe { libc::personality(persona.into()) } < 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(())

@@ -1,0 +1,216 @@
+use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+use crate::line::Place;
+use crate::{Level, Line};
+
+/// Where events go.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// What a line begins with: the program's name, `lxc` for a library.
+    pub prefix: String,
+    /// The container's name, if there is one.
+    pub name: String,
+    /// The least level that goes to the file and to syslog; `None`: ERROR.
+    pub level: Option<Level>,
+    /// The log file, from [`crate::open`].
+    pub file: Option<File>,
+    /// The syslog facility: `daemon`, `local0` … `local7`.
+    pub syslog: Option<String>,
+    /// Whether errors go to standard error too.
+    pub stderr: bool,
+}
+
+/// The subscriber: lines to a file, to syslog and to standard error.
+#[derive(Debug)]
+pub struct LogSubscriber {
+    settings: Settings,
+    least: AtomicU8,
+    syslog: OnceLock<Option<UnixDatagram>>,
+}
+
+/// Makes a [`LogSubscriber`] the program's only subscriber.
+///
+/// # Errors
+/// When one was installed before.
+pub fn install(settings: Settings) -> Result<(), tracing::dispatcher::SetGlobalDefaultError> {
+    tracing::subscriber::set_global_default(LogSubscriber::new(settings))
+}
+
+impl LogSubscriber {
+    /// A subscriber with these settings.
+    pub fn new(settings: Settings) -> Self {
+        let least = settings.level.unwrap_or(Level::Error) as u8;
+        Self {
+            settings,
+            least: AtomicU8::new(least),
+            syslog: OnceLock::new(),
+        }
+    }
+
+    fn least(&self) -> Level {
+        Level::from_number(self.least.load(Ordering::Relaxed)).unwrap_or(Level::Error)
+    }
+
+    fn wants(&self, level: Level) -> bool {
+        let recorded = self.settings.file.is_some() || self.settings.syslog.is_some();
+        (recorded && level >= self.least()) || (self.settings.stderr && level >= Level::Error)
+    }
+
+    fn to_syslog(&self, facility: &str, level: Level, category: &str, text: &str) {
+        let socket = self.syslog.get_or_init(|| {
+            let socket = UnixDatagram::unbound().ok()?;
+            // A log daemon that does not read must not hold up a container.
+            socket.set_nonblocking(true).ok()?;
+            socket.connect("/dev/log").ok()?;
+            Some(socket)
+        });
+        if let Some(socket) = socket {
+            let facility = match facility.strip_prefix("local") {
+                Some(number) => 16 + number.parse::<u16>().unwrap_or(0).min(7),
+                None => 3,
+            };
+            let mut line = Line::default();
+            let priority = facility * 8 + u16::from(level.priority());
+            let _ = write!(line, "<{priority}>{category}: {text}");
+            let _ = socket.send(line.as_bytes());
+        }
+    }
+}
+
+impl Subscriber for LogSubscriber {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && self.wants(Level::of(*metadata.level()))
+    }
+
+    fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
+        use tracing::level_filters::LevelFilter;
+        let recorded = self.settings.file.is_some() || self.settings.syslog.is_some();
+        let filter = match self.least() {
+            _ if !recorded => LevelFilter::ERROR,
+            Level::Trace => LevelFilter::TRACE,
+            Level::Debug => LevelFilter::DEBUG,
+            Level::Info | Level::Notice => LevelFilter::INFO,
+            Level::Warn => LevelFilter::WARN,
+            _ => LevelFilter::ERROR,
+        };
+        Some(filter)
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let metadata = event.metadata();
+        let level = Level::of(*metadata.level());
+        if !self.wants(level) {
+            return;
+        }
+        let mut text = Text::default();
+        event.record(&mut text);
+        let body = String::from_utf8_lossy(text.0.as_bytes());
+        let module = metadata.target();
+        let category = module.rsplit("::").next().unwrap_or(module);
+        let file = metadata.file().unwrap_or("-");
+        let place = Place {
+            category,
+            file: file.rsplit('/').next().unwrap_or(file),
+            function: module.split("::").nth(1).unwrap_or(category),
+            line: metadata.line().unwrap_or(0),
+        };
+        let Settings { prefix, name, .. } = &self.settings;
+        if level >= self.least() {
+            if let Some(mut file) = self.settings.file.as_ref() {
+                let mut line = Line::default();
+                line.head(prefix, name, level, &place);
+                line.push(&body);
+                let _ = file.write_all(line.finish());
+            }
+            if let Some(facility) = &self.settings.syslog {
+                self.to_syslog(facility, level, category, &body);
+            }
+        }
+        if self.settings.stderr && level >= Level::Error {
+            let mut line = Line::default();
+            let colon = if name.is_empty() { "" } else { ": " };
+            let _ = write!(
+                line,
+                "{prefix}: {name}{colon}{}: {}: {} {body}",
+                place.file, place.function, place.line
+            );
+            // A duplicate: the handle of std would take a lock.
+            if let Ok(fd) = std::io::stderr().as_fd().try_clone_to_owned() {
+                let _ = File::from(fd).write_all(line.finish());
+            }
+        }
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// The event's message, then its other fields as ` name=value`.
+#[derive(Default)]
+struct Text(Line);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let _ = if field.name() == "message" {
+            write!(self.0, "{value:?}")
+        } else {
+            write!(self.0, " {}={value:?}", field.name())
+        };
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let _ = if field.name() == "message" {
+            write!(self.0, "{value}")
+        } else {
+            write!(self.0, " {}={value}", field.name())
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn an_event_is_one_line_in_the_file() -> std::io::Result<()> {
+        let path = std::env::temp_dir().join(format!("rlxc-log-test-{}", std::process::id()));
+        let settings = Settings {
+            prefix: "lxc".into(),
+            name: "c1".into(),
+            level: Some(Level::Info),
+            file: Some(crate::open(&path).map_err(std::io::Error::other)?),
+            ..Settings::default()
+        };
+        tracing::subscriber::with_default(LogSubscriber::new(settings), || {
+            tracing::info!(errno = 2, "first\nline");
+            tracing::debug!("not wanted");
+        });
+        let mut text = String::new();
+        File::open(&path)?.read_to_string(&mut text)?;
+        std::fs::remove_file(&path)?;
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains(" INFO     tests - subscriber.rs:"), "{text}");
+        assert!(text.ends_with(" - first line errno=2\n"), "{text}");
+        Ok(())
+    }
+}

@@ -1,0 +1,279 @@
+//! The container's first process: from the clone to the execution of init.
+//!
+//! It is a copy of the single-threaded monitor, so ordinary Rust may run here. Whatever lies
+//! below the rootfs is reached by descriptors alone ([`crate::root`]).
+
+mod dev;
+mod entries;
+mod exec;
+mod mounts;
+mod rootfs;
+mod terminals;
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid, setsid};
+use rlxc_config::{HookKind, Namespace};
+use rlxc_sys::process;
+
+use crate::error::{Context, StartError};
+use crate::hooks::HookContext;
+use crate::plan::Plan;
+use crate::root::Root;
+use crate::sync::{Channel, Descriptors, FromChild, ToChild};
+
+type Result<T> = std::result::Result<T, StartError>;
+
+/// What the monitor has prepared for its child.
+#[derive(Debug)]
+pub(crate) struct Prepared<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) channel: Channel,
+    pub(crate) hooks: HookContext,
+    pub(crate) security: crate::security::Prepared,
+    pub(crate) storage: crate::rootfs::Source,
+    /// The console's pty, if it comes from the host.
+    pub(crate) console: Option<crate::terminal::Pty>,
+    /// Whether network and cgroup namespaces come by unshare(2).
+    pub(crate) unshare_net: bool,
+    pub(crate) unshare_cgroup: bool,
+}
+
+/// Runs in the child; never returns.
+pub(crate) fn run(mut prepared: Prepared<'_>) -> ! {
+    let status = match set_up(&mut prepared) {
+        Ok(terminals) => exec::run(prepared, terminals),
+        Err(error) => Err(error).inspect_err(|error| {
+            let _ = prepared
+                .channel
+                .send(&FromChild::Failed(error.clone()), &[]);
+        }),
+    };
+    process::exit_now(status.unwrap_or(1))
+}
+
+/// The state of the set-up that later steps need.
+struct Setup<'a> {
+    plan: &'a Plan,
+    /// The new root, before it becomes `/`.
+    root: Root,
+    /// Idmapped trees from the monitor, for the mount entries in their order.
+    idmapped: std::collections::VecDeque<OwnedFd>,
+}
+
+fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
+    let plan = prepared.plan;
+    die_with_parent()?;
+    exec::reset_signals()?;
+    let mut trees = std::collections::VecDeque::new();
+    let mut rootfs_tree = None;
+    if plan.namespaces.clone.contains(Namespace::User) {
+        let (ToChild::Mapped { rootfs }, fds) = expect(&prepared.channel)? else {
+            return Err(unexpected());
+        };
+        trees = fds.into();
+        if rootfs {
+            rootfs_tree = trees.pop_front();
+        }
+        become_root(plan)?;
+        die_with_parent()?;
+    }
+    if prepared.unshare_net {
+        let step = "network namespace";
+        unshare(CloneFlags::CLONE_NEWNET).at(step, "")?;
+        prepared
+            .channel
+            .send(&FromChild::Network, &[])
+            .at(step, "")?;
+    }
+    if plan.namespaces.clone.contains(Namespace::Time) {
+        enter_time_namespace(plan)?;
+    }
+    add_hook_environment(prepared);
+    rootfs::make_slave()?;
+    prepared.hooks.run(HookKind::PreMount, &[])?;
+    let mut entered = None;
+    // Hooks that may look at the network see it set up, as with LXC; without hooks the mounts
+    // are made while the monitor is still busy with links and cgroups.
+    if prepared.hooks.has(HookKind::Mount) || prepared.hooks.has(HookKind::Autodev) {
+        entered = Some(wait_entered(prepared)?);
+    }
+    let root = rootfs::attach(plan, &prepared.storage, rootfs_tree)?;
+    if let Some(name) = &plan.config.uts_name
+        && plan.namespaces.clone.contains(Namespace::Uts)
+    {
+        nix::unistd::sethostname(name).at("hostname", format!("lxc.uts.name = {name}"))?;
+    }
+    prepared.security.join_session_keyring(plan)?;
+    let mut setup = Setup {
+        plan,
+        root,
+        idmapped: trees,
+    };
+    mounts::all_but_cgroups(&mut setup)?;
+    let nics = match entered {
+        Some(nics) => nics,
+        None => wait_entered(prepared)?,
+    };
+    crate::network::set_up_inside(nics)?;
+    if prepared.unshare_cgroup {
+        unshare(CloneFlags::CLONE_NEWCGROUP).at("cgroup namespace", "")?;
+    }
+    mounts::cgroups(&setup)?;
+    prepared.hooks.run(HookKind::Mount, &[])?;
+    if plan.config.autodev.enabled {
+        prepared.hooks.run(HookKind::Autodev, &[])?;
+    }
+    let terminals = dev_and_terminals(&mut setup, prepared)?;
+    let boot_id = dev::prepare_boot_id(&setup);
+    rootfs::pivot(plan, &setup.root)?;
+    mounts::after_pivot(plan)?;
+    dev::bind_boot_id(boot_id);
+    finish(prepared, terminals)
+}
+
+fn dev_and_terminals(
+    setup: &mut Setup<'_>,
+    prepared: &mut Prepared<'_>,
+) -> Result<terminals::Terminals> {
+    dev::nodes(setup)?;
+    let terminals = terminals::set_up(setup, prepared.console.take())?;
+    dev::links(setup)?;
+    Ok(terminals)
+}
+
+/// From the pivot to the last message: limits of what the container may do, start hooks.
+fn finish(
+    prepared: &mut Prepared<'_>,
+    mut terminals: terminals::Terminals,
+) -> Result<terminals::Terminals> {
+    let plan = prepared.plan;
+    if let Some(personality) = plan.config.arch {
+        exec::set_personality(personality)?;
+    }
+    mounts::sysctls(plan)?;
+    prepared.security.restrict(plan)?;
+    let notify = prepared.security.load_seccomp()?;
+    prepared.hooks.run(HookKind::Start, &[])?;
+    exec::standard_streams(plan, &terminals)?;
+    let _ = setsid();
+    if let Some(cwd) = &plan.init.cwd {
+        exec::change_directory(cwd)?;
+    }
+    let described = Descriptors {
+        console: terminals.console.is_some(),
+        ttys: u32::try_from(terminals.ttys.len()).unwrap_or(0),
+        devpts: terminals.devpts.is_some(),
+        seccomp: notify.is_some(),
+    };
+    let fds: Vec<_> = terminals
+        .console
+        .iter()
+        .map(|pty| pty.ptx.as_fd())
+        .chain(terminals.ttys.iter().map(|pty| pty.ptx.as_fd()))
+        .chain(terminals.devpts.iter().map(AsFd::as_fd))
+        .chain(notify.iter().map(AsFd::as_fd))
+        .collect();
+    prepared
+        .channel
+        .send(&FromChild::Ready(described), &fds)
+        .at("ready", "")?;
+    terminals.release_ptx();
+    if prepared.hooks.has(HookKind::StartHost) {
+        let (ToChild::Go, _) = expect(&prepared.channel)? else {
+            return Err(unexpected());
+        };
+    }
+    Ok(terminals)
+}
+
+fn wait_entered(prepared: &Prepared<'_>) -> Result<serde_json::Value> {
+    match expect(&prepared.channel)? {
+        (ToChild::Entered { nics }, _) => Ok(nics),
+        _ => Err(unexpected()),
+    }
+}
+
+fn expect(channel: &Channel) -> Result<(ToChild, Vec<OwnedFd>)> {
+    match channel.wait().at("monitor", "")? {
+        Some(message) => Ok(message),
+        // The monitor gave up or died: nobody listens any more.
+        None => process::exit_now(1),
+    }
+}
+
+fn unexpected() -> StartError {
+    StartError::new("monitor", "", "an unexpected message")
+}
+
+/// SIGKILL when the monitor dies; ends at once if that has happened already.
+fn die_with_parent() -> Result<()> {
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).at("parent", "")
+}
+
+/// Takes the ids of the new user namespace's root, or `lxc.init.uid` and `.gid` without one.
+fn become_root(plan: &Plan) -> Result<()> {
+    use rlxc_config::IdKind;
+    let step = "user namespace";
+    let mapped = |kind, id: u32| {
+        plan.id_maps.iter().any(|map| {
+            map.kind == kind
+                && id >= map.nsid
+                && u64::from(id) < u64::from(map.nsid) + u64::from(map.range)
+        })
+    };
+    let uid = if mapped(IdKind::Uid, 0) {
+        0
+    } else {
+        plan.init.uid
+    };
+    let gid = if mapped(IdKind::Gid, 0) {
+        0
+    } else {
+        plan.init.gid
+    };
+    // Refused where setgroups is denied for the namespace: then the groups stay.
+    let _ = setgroups(&[]);
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    setresgid(gid, gid, gid).at(step, "lxc.idmap (gid)")?;
+    setresuid(uid, uid, uid).at(step, "lxc.idmap (uid)")?;
+    // The change of ids has cleared it; the monitor must keep access to /proc/PID.
+    let _ = nix::sys::prctl::set_dumpable(true);
+    Ok(())
+}
+
+fn enter_time_namespace(plan: &Plan) -> Result<()> {
+    let step = "time namespace";
+    let time = &plan.namespaces.time;
+    // nix has no flag for it: CLONE_NEWTIME lies outside its type's names.
+    unshare(CloneFlags::from_bits_retain(0x80)).at(step, "lxc.time.offset")?;
+    let mut text = String::new();
+    for (clock, seconds, nanoseconds) in [
+        ("boottime", time.boot_s, time.boot_ns),
+        ("monotonic", time.monotonic_s, time.monotonic_ns),
+    ] {
+        if (seconds, nanoseconds) != (0, 0) {
+            let (seconds, nanoseconds) = (
+                seconds + nanoseconds.div_euclid(1_000_000_000),
+                nanoseconds.rem_euclid(1_000_000_000),
+            );
+            text.push_str(&format!("{clock} {seconds} {nanoseconds}\n"));
+        }
+    }
+    let path = "/proc/self/timens_offsets";
+    if !text.is_empty() {
+        std::fs::write(path, text).at(step, path)?;
+    }
+    let path = "/proc/self/ns/time_for_children";
+    let fd = std::fs::File::open(path).at(step, path)?;
+    nix::sched::setns(fd, CloneFlags::empty()).at(step, path)
+}
+
+/// Hooks after the clone see `lxc.environment` and `lxc.environment.hooks` as well.
+fn add_hook_environment(prepared: &mut Prepared<'_>) {
+    let config = &prepared.plan.config;
+    for (name, value) in config.environment.iter().chain(&config.environment_hooks) {
+        prepared.hooks.set(name, value);
+    }
+}

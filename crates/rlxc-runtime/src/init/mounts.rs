@@ -1,0 +1,271 @@
+//! The mount steps of the plan.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::mount::{MntFlags, umount2};
+use rlxc_config::auto_mount;
+use rlxc_sys::mount::{self, FsContext, MountAttr, attr};
+
+use super::{Result, Setup, entries};
+use crate::error::{Context, StartError};
+use crate::plan::{MountStep, Plan, SysMode};
+use crate::root::{Root, fd_path};
+
+const NO_EXTRAS: u64 = attr::NOSUID | attr::NODEV | attr::NOEXEC;
+
+/// All steps but the cgroup mounts, which need the cgroup namespace.
+pub(super) fn all_but_cgroups(setup: &mut Setup<'_>) -> Result<()> {
+    for step in &setup.plan.mounts {
+        match step {
+            MountStep::Dev { size } => dev(&setup.root, *size)?,
+            MountStep::Proc { mixed, net } => proc(&setup.root, *mixed, *net)?,
+            MountStep::Sys(mode) => sys(&setup.root, *mode)?,
+            MountStep::Shared { host, container } => shared(&setup.root, host, container)?,
+            MountStep::Entry { origin, entry } => {
+                let tree = match entry.idmap {
+                    Some(_) => setup.idmapped.pop_front(),
+                    None => None,
+                };
+                entries::mount(&setup.root, setup.plan, origin, entry, tree)?;
+            }
+            MountStep::Cgroup { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+fn dev(root: &Root, size: u32) -> Result<()> {
+    let step = "mount /dev";
+    let context = FsContext::open("tmpfs")
+        .and_then(|context| context.source("none"))
+        .at(step, "tmpfs")?;
+    for (key, value) in [("mode", "0755"), ("size", &size.to_string())] {
+        context
+            .set(key, value)
+            .at(step, format!("lxc.autodev.tmpfs.size ({key}={value})"))?;
+    }
+    let tree = context.mount(0).at(step, "tmpfs")?;
+    let target = root.make_dirs("dev").at(step, "/dev")?;
+    mount::attach(&tree, &target).at(step, "/dev")?;
+    Root::new(tree)
+        .make_dirs("pts")
+        .at(step, "/dev/pts")
+        .map(drop)
+}
+
+/// A fresh mount of a kernel file system at a directory of the rootfs, made if it is missing; an
+/// old mount there is taken away first.
+fn kernel_fs(root: &Root, fstype: &str, target: &str, attrs: u64) -> Result<Root> {
+    let step = format!("mount /{target}");
+    let tree = FsContext::open(fstype)
+        .and_then(|context| context.source(fstype)?.mount(attrs))
+        .at(&step, fstype)?;
+    let mut fd = root.make_dirs(target).at(&step, format!("/{target}"))?;
+    if is_mount_point(&fd) && umount2(&fd_path(&fd), MntFlags::MNT_DETACH).is_ok() {
+        fd = root.make_dirs(target).at(&step, format!("/{target}"))?;
+    }
+    mount::attach(&tree, &fd).at(&step, format!("/{target}"))?;
+    Ok(Root::new(tree))
+}
+
+/// Whether a descriptor is the root of a mount (statx(2), STATX_ATTR_MOUNT_ROOT).
+fn is_mount_point(fd: &OwnedFd) -> bool {
+    mount::is_mount_root(fd)
+}
+
+fn proc(root: &Root, mixed: bool, net: bool) -> Result<()> {
+    let step = "mount /proc";
+    let proc = kernel_fs(root, "proc", "proc", NO_EXTRAS)?;
+    if !mixed {
+        return Ok(());
+    }
+    let writable = if net {
+        clone_below(&proc, "sys/net", step)?
+    } else {
+        None
+    };
+    read_only_on_itself(&proc, "sys", step)?;
+    read_only_on_itself(&proc, "sysrq-trigger", step)?;
+    if let Some(tree) = writable {
+        let target = proc.path_fd("sys/net").at(step, "/proc/sys/net")?;
+        mount::attach(&tree, &target).at(step, "/proc/sys/net")?;
+    }
+    Ok(())
+}
+
+fn sys(root: &Root, mode: SysMode) -> Result<()> {
+    let step = "mount /sys";
+    let attrs = match mode {
+        SysMode::Rw => 0,
+        // The read-only flag is added at the end, when nothing has to be found through it.
+        SysMode::Ro => attr::RDONLY,
+        SysMode::Mixed => NO_EXTRAS,
+    };
+    let sys = kernel_fs(root, "sysfs", "sys", attrs)?;
+    if mode != SysMode::Mixed {
+        return Ok(());
+    }
+    let net = clone_below(&sys, "devices/virtual/net", step)?;
+    set_read_only(&sys, step, "/sys")?;
+    if let Some(net) = net {
+        let target = sys.path_fd("devices/virtual/net");
+        let target = target.at(step, "/sys/devices/virtual/net")?;
+        mount::attach(&net, &target).at(step, "/sys/devices/virtual/net")?;
+    }
+    Ok(())
+}
+
+/// A detached copy of a file or directory of a tree; `None` if it does not exist.
+fn clone_below(tree: &Root, path: &str, step: &str) -> Result<Option<OwnedFd>> {
+    let fd = match tree.path_fd(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other.at(step, path)?,
+    };
+    mount::clone_tree(&fd, false).at(step, path).map(Some)
+}
+
+fn read_only_on_itself(tree: &Root, path: &str, step: &str) -> Result<()> {
+    if let Some(copy) = clone_below(tree, path, step)? {
+        set_read_only(&copy, step, path)?;
+        let target = tree.path_fd(path).at(step, path)?;
+        mount::attach(&copy, &target).at(step, path)?;
+    }
+    Ok(())
+}
+
+fn set_read_only(mount: impl AsFd, step: &str, target: &str) -> Result<()> {
+    let change = MountAttr {
+        set: attr::RDONLY,
+        ..MountAttr::default()
+    };
+    mount::set_attr(mount, false, &change).at(step, target)
+}
+
+/// `shmounts`: the host's directory stays a peer, so that mounts can be put in later.
+fn shared(root: &Root, host: &str, container: &str) -> Result<()> {
+    let step = "lxc.mount.auto shmounts";
+    let tree = mount::open_tree_at(
+        Path::new(host),
+        mount::OPEN_TREE_CLONE | mount::AT_RECURSIVE,
+    )
+    .at(step, host)?;
+    let target = root
+        .make_dirs(container)
+        .at(step, format!("/{container}"))?;
+    mount::attach(&tree, &target).at(step, format!("/{container}"))
+}
+
+/// What can only be done when the rootfs is `/`: shared mounts become slaves.
+pub(super) fn after_pivot(plan: &Plan) -> Result<()> {
+    for step in &plan.mounts {
+        if let MountStep::Shared { container, .. } = step {
+            let name = "lxc.mount.auto shmounts";
+            let root = Root::open_host(Path::new("/")).at(name, "/")?;
+            let fd = root.path_fd(container).at(name, format!("/{container}"))?;
+            let change = MountAttr {
+                propagation: nix::mount::MsFlags::MS_SLAVE.bits(),
+                ..MountAttr::default()
+            };
+            mount::set_attr(&fd, true, &change).at(name, format!("/{container}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// `lxc.mount.auto = cgroup…`
+pub(super) fn cgroups(setup: &Setup<'_>) -> Result<()> {
+    for step in &setup.plan.mounts {
+        if let MountStep::Cgroup { bits } = step {
+            cgroup(setup, *bits)?;
+        }
+    }
+    Ok(())
+}
+
+fn cgroup(setup: &Setup<'_>, bits: u32) -> Result<()> {
+    let step = "mount /sys/fs/cgroup";
+    let own_namespace = setup
+        .plan
+        .namespaces
+        .clone
+        .contains(rlxc_config::Namespace::Cgroup);
+    let unified = is_cgroup2(Path::new("/sys/fs/cgroup"));
+    let asked_v2 = bits & auto_mount::CGROUP2_MASK != 0;
+    let forced = bits & auto_mount::CGROUP_FORCE != 0 || unified || asked_v2;
+    if own_namespace && !forced {
+        // The container's init mounts what it wants.
+        return Ok(());
+    }
+    if !own_namespace {
+        return Err(StartError::new(
+            step,
+            "lxc.mount.auto",
+            "cgroup mounts need a cgroup namespace of the container's own",
+        )
+        .remedy(
+            "do not keep or share the cgroup namespace, or leave cgroup out of lxc.mount.auto",
+        ));
+    }
+    if !unified && !asked_v2 {
+        return Err(StartError::new(
+            step,
+            "lxc.mount.auto",
+            "unsupported cgroup layout: only cgroup2 can be mounted",
+        )
+        .remedy("use cgroup2:rw, or leave out `:force`"));
+    }
+    let read_only = bits & auto_mount::CGROUP2_RO != 0
+        || !asked_v2
+            && matches!(
+                bits & auto_mount::CGROUP_MASK,
+                auto_mount::CGROUP_RO | auto_mount::CGROUP_FULL_RO
+            );
+    let mut attrs = NO_EXTRAS;
+    if read_only {
+        attrs |= attr::RDONLY;
+    }
+    match kernel_fs(&setup.root, "cgroup2", "sys/fs/cgroup", attrs) {
+        // No sysfs in the container and none wanted: nowhere to mount.
+        Err(error) if error.errno == Some(Errno::EROFS as i32) => {
+            tracing::warn!("{error}");
+            Ok(())
+        }
+        other => other.map(drop),
+    }
+}
+
+fn is_cgroup2(path: &Path) -> bool {
+    nix::sys::statfs::statfs(path)
+        .is_ok_and(|stat| stat.filesystem_type() == nix::sys::statfs::CGROUP2_SUPER_MAGIC)
+}
+
+/// `lxc.sysctl.*`, written through a procfs of our own: the container's may be read-only or hidden.
+pub(super) fn sysctls(plan: &Plan) -> Result<()> {
+    if plan.config.sysctl.is_empty() {
+        return Ok(());
+    }
+    let step = "sysctl";
+    let proc = private_proc().at(step, "proc")?;
+    for (name, value) in &plan.config.sysctl {
+        let path = format!("sys/{}", name.replace('.', "/"));
+        proc.write(&path, value.as_bytes())
+            .at(step, format!("lxc.sysctl.{name} = {value} (/proc/{path})"))?;
+    }
+    Ok(())
+}
+
+/// A detached procfs that no process of the container can reach.
+pub(super) fn private_proc() -> std::io::Result<Root> {
+    let tree = FsContext::open("proc")?.source("proc")?.mount(NO_EXTRAS)?;
+    // The mount itself as a directory: what openat2 resolves from.
+    let dir = nix::fcntl::openat(
+        &tree,
+        ".",
+        OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+        nix::sys::stat::Mode::empty(),
+    )?;
+    Ok(Root::new(dir))
+}

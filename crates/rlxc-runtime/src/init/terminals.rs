@@ -1,0 +1,166 @@
+//! devpts, /dev/console and /dev/ttyN.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+use nix::mount::{MntFlags, umount2};
+use nix::sys::stat::{Mode, fchmod, fstat};
+use rlxc_sys::mount::{self, FsContext, attr};
+
+use super::{Result, Setup};
+use crate::error::{Context, StartError};
+use crate::root::{Root, fd_path};
+use crate::terminal::Pty;
+
+/// What goes to the monitor, and what init's standard streams may become.
+#[derive(Debug, Default)]
+pub(super) struct Terminals {
+    pub(super) console: Option<Pty>,
+    pub(super) ttys: Vec<Pty>,
+    pub(super) devpts: Option<OwnedFd>,
+    /// The ttys' numbers in the instance, when the ttys themselves are gone.
+    numbers: Vec<u32>,
+}
+
+impl Terminals {
+    /// The monitor has its copies: here only the container's side of the console is still used.
+    pub(super) fn release_ptx(&mut self) {
+        self.numbers = self.ttys.iter().map(|pty| pty.index).collect();
+        self.ttys.clear();
+        self.devpts = None;
+    }
+
+    /// `container_ttys` of systemd's container interface.
+    pub(super) fn names(&self) -> Option<String> {
+        let names: Vec<String> = self.numbers.iter().map(|n| format!("pts/{n}")).collect();
+        (!names.is_empty()).then(|| names.join(" "))
+    }
+}
+
+pub(super) fn set_up(setup: &Setup<'_>, host_console: Option<Pty>) -> Result<Terminals> {
+    let plan = &setup.plan.terminals;
+    let mut terminals = Terminals::default();
+    let devpts = if plan.devpts_max > 0 {
+        Some(mount_devpts(setup)?)
+    } else {
+        None
+    };
+    if let Some(devpts) = &devpts {
+        let open = |what: String| Pty::from_devpts(devpts.as_fd()).at("terminals", what);
+        if plan.console && host_console.is_none() {
+            terminals.console = Some(open("/dev/console".into())?);
+        }
+        for number in 1..=plan.ttys {
+            terminals.ttys.push(open(format!("/dev/tty{number}"))?);
+        }
+    }
+    terminals.console = terminals.console.or(host_console);
+    if let Some(pty) = &terminals.console {
+        bind(setup, devpts.as_ref(), pty, "console")?;
+    }
+    for (number, pty) in (1..).zip(&terminals.ttys) {
+        bind(setup, devpts.as_ref(), pty, &format!("tty{number}"))?;
+    }
+    if let Some(devpts) = devpts {
+        if !plan.devpts_stays {
+            let detached = umount2(&fd_path(&devpts), MntFlags::MNT_DETACH);
+            detached.at("devpts", "/dev/pts")?;
+        }
+        let fd = devpts.open("", OFlag::O_RDONLY | OFlag::O_DIRECTORY);
+        terminals.devpts = Some(fd.at("devpts", "/dev/pts")?);
+    }
+    Ok(terminals)
+}
+
+/// A new instance on /dev/pts, and /dev/ptmx as its ptmx.
+fn mount_devpts(setup: &Setup<'_>) -> Result<Root> {
+    let step = "devpts";
+    let max = setup.plan.terminals.devpts_max.to_string();
+    // Group 5 is tty; a user namespace may not have it.
+    let tree = new_devpts(&max, true)
+        .or_else(|_| new_devpts(&max, false))
+        .at(step, format!("lxc.pty.max ({max} with the ttys)"))?;
+    let target = setup.root.make_dirs("dev/pts").at(step, "/dev/pts")?;
+    mount::attach(&tree, &target).at(step, "/dev/pts")?;
+    let devpts = setup.root.below("dev/pts").at(step, "/dev/pts")?;
+    if setup.plan.terminals.devpts_stays {
+        ptmx(setup, &devpts).at(step, "/dev/ptmx")?;
+    }
+    Ok(devpts)
+}
+
+fn new_devpts(max: &str, group: bool) -> std::io::Result<OwnedFd> {
+    let context = FsContext::open("devpts")?.source("devpts")?;
+    if group {
+        context.set("gid", "5")?;
+    }
+    for (key, value) in [("ptmxmode", "0666"), ("mode", "0620"), ("max", max)] {
+        context.set(key, value)?;
+    }
+    context.mount(attr::NOSUID | attr::NOEXEC)
+}
+
+fn ptmx(setup: &Setup<'_>, devpts: &Root) -> std::io::Result<()> {
+    let dev = setup.root.below("dev")?;
+    let bound = dev.make_file("ptmx", 0o666).and_then(|target| {
+        let tree = mount::clone_tree(devpts.path_fd("ptmx")?, false)?;
+        mount::attach(&tree, &target)
+    });
+    match bound {
+        Ok(()) => Ok(()),
+        Err(_) => setup.root.link("dev", "ptmx", "/dev/pts/ptmx"),
+    }
+}
+
+/// Puts a pty on /dev/NAME, or with `lxc.tty.dir` on /dev/DIR/NAME with /dev/NAME leading there.
+fn bind(setup: &Setup<'_>, devpts: Option<&Root>, pty: &Pty, name: &str) -> Result<()> {
+    let about = format!("/dev/{name}");
+    // A pty made by a user namespace's root may refuse: its mode comes from the instance then.
+    let _ = fchmod(&pty.pts, Mode::from_bits_truncate(0o620));
+    let done = match &setup.plan.terminals.dir {
+        None => bind_at(setup, devpts, pty, &format!("dev/{name}")),
+        Some(dir) => bind_at(setup, devpts, pty, &format!("dev/{dir}/{name}")).and_then(|()| {
+            if name == "console" {
+                bind_at(setup, devpts, pty, "dev/console")
+            } else {
+                setup.root.link("dev", name, &format!("{dir}/{name}"))
+            }
+        }),
+    };
+    done.map_err(|error| {
+        let error = StartError::from_error("terminals", &about, &error);
+        if setup.plan.config.autodev.enabled {
+            error
+        } else {
+            error.remedy("without lxc.autodev the rootfs must have a writable /dev")
+        }
+    })
+}
+
+fn bind_at(setup: &Setup<'_>, devpts: Option<&Root>, pty: &Pty, path: &str) -> std::io::Result<()> {
+    let mut target = setup.root.make_file(path, 0o640)?;
+    while mount::is_mount_root(&target) && umount2(&fd_path(&target), MntFlags::MNT_DETACH).is_ok()
+    {
+        target = setup.root.make_file(path, 0o640)?;
+    }
+    let node = match devpts {
+        Some(devpts) if setup.plan.terminals.console_from_host && path.ends_with("console") => {
+            let _ = devpts;
+            host_node(pty)?
+        }
+        Some(devpts) => devpts.path_fd(pty.index.to_string())?,
+        None => host_node(pty)?,
+    };
+    // What is bound must be the terminal we made, whatever the path shows.
+    if fstat(&node)?.st_rdev != fstat(&pty.pts)?.st_rdev {
+        return Err(std::io::Error::other("the pty's node is another device"));
+    }
+    mount::attach(&mount::clone_tree(&node, false)?, &target)
+}
+
+fn host_node(pty: &Pty) -> std::io::Result<OwnedFd> {
+    let path = Path::new("/dev/pts").join(pty.index.to_string());
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    Ok(nix::fcntl::open(&path, flags, Mode::empty())?)
+}

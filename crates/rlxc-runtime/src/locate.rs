@@ -1,0 +1,97 @@
+//! Finding the monitor's program, and opening it so that the container can never write to it.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use rlxc_config::paths;
+use rlxc_sys::mount::{self, MountAttr, attr};
+
+use crate::error::{Context, StartError};
+
+const PROGRAM: &str = "rlxc-monitor";
+
+/// The monitor's program: beside the running executable or the loaded library, or installed.
+/// The environment has no say in it: the caller may be privileged.
+pub fn monitor_program() -> Result<PathBuf, StartError> {
+    let installed = Path::new(paths::LIBEXECDIR).join("rlxc").join(PROGRAM);
+    let mut candidates = Vec::new();
+    for near in [
+        std::env::current_exe().ok(),
+        rlxc_sys::process::own_object(),
+    ] {
+        let dir = near.as_deref().and_then(Path::parent);
+        candidates.extend(dir.map(|dir| dir.join(PROGRAM)));
+        // Test programs and examples lie one directory deeper than what they test.
+        if let Some(parent) = dir.filter(|dir| dir.ends_with("deps") || dir.ends_with("examples")) {
+            candidates.extend(parent.parent().map(|dir| dir.join(PROGRAM)));
+        }
+    }
+    candidates.push(installed.clone());
+    candidates
+        .into_iter()
+        .find(|path| path.is_file())
+        .ok_or_else(|| {
+            StartError::new(
+                "monitor",
+                installed.display(),
+                "the monitor program is missing",
+            )
+            .remedy("install rlxc completely, or put rlxc-monitor beside the rlxc program")
+        })
+}
+
+/// The program opened for execution. `/proc/PID/exe` of what runs it is never writable for the
+/// container's root (CVE-2019-5736): with privilege it lies on a read-only mount of its own; a
+/// user who could write the file gets a sealed copy.
+pub(crate) fn open_read_only(program: &Path) -> Result<OwnedFd, StartError> {
+    let step = "monitor";
+    if let Ok(tree) = mount::open_tree_at(program, mount::OPEN_TREE_CLONE) {
+        let change = MountAttr {
+            set: attr::RDONLY,
+            ..MountAttr::default()
+        };
+        mount::set_attr(&tree, false, &change).at_path(step, program)?;
+        return high(tree).at_path(step, program);
+    }
+    let writable = nix::unistd::access(program, nix::unistd::AccessFlags::W_OK).is_ok();
+    if writable {
+        return sealed_copy(program).at_path(step, program);
+    }
+    let file = File::open(program).at_path(step, program)?;
+    high(file.into()).at_path(step, program)
+}
+
+fn sealed_copy(program: &Path) -> std::io::Result<OwnedFd> {
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    // MFD_EXEC: some systems make memfds not executable by default; old kernels lack the flag.
+    let exec = flags | MFdFlags::from_bits_retain(0x10);
+    let fd =
+        memfd_create(c"rlxc-monitor", exec).or_else(|_| memfd_create(c"rlxc-monitor", flags))?;
+    let mut copy = File::from(fd);
+    std::io::copy(&mut File::open(program)?, &mut copy)?;
+    copy.flush()?;
+    let seals = SealFlag::F_SEAL_SEAL
+        | SealFlag::F_SEAL_SHRINK
+        | SealFlag::F_SEAL_GROW
+        | SealFlag::F_SEAL_WRITE;
+    fcntl(&copy, FcntlArg::F_ADD_SEALS(seals))?;
+    // Executed by its path below /proc: a descriptor open for writing would make that fail.
+    let path = format!("/proc/self/fd/{}", copy.as_raw_fd());
+    high(File::open(path)?.into())
+}
+
+/// A descriptor with a number that does not collide with those that users hand down.
+pub(crate) fn high(fd: OwnedFd) -> std::io::Result<OwnedFd> {
+    rlxc_sys::process::duplicate_above(fd.as_fd(), 100)
+}
+
+/// The path to execute an open program by.
+pub(crate) fn exec_path(program: &OwnedFd) -> CString {
+    // No NUL in it: a literal and a number.
+    CString::new(format!("/proc/self/fd/{}", program.as_raw_fd())).unwrap_or_default()
+}

@@ -1,0 +1,299 @@
+//! The per-container monitor: starts init, serves the command socket, takes everything down again.
+//!
+//! One thread, one loop. The plan stays in the memfd it came in: it is read again for a reboot,
+//! at the end, and for GET_CONFIG_ITEM, so that a running container costs little memory.
+
+mod core;
+mod end;
+mod events;
+mod steps;
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rlxc_monitor::{Listener, Server, State};
+use rlxc_sys::process::{self, CloneArgs, Cloned};
+
+use self::core::Core;
+use crate::error::{Context, StartError};
+use crate::plan::Plan;
+use crate::report::{Report, Reporter, Timing};
+
+type Result<T> = std::result::Result<T, StartError>;
+
+/// What the monitor's command line says; see [`crate::start`].
+#[derive(Debug, Default)]
+struct Arguments {
+    socket: Option<OwnedFd>,
+    plan: Option<OwnedFd>,
+    report: Option<OwnedFd>,
+    daemon: bool,
+}
+
+/// The whole life of a monitor: the `main` of `rlxc-monitor`.
+pub fn main() -> ExitCode {
+    process::prefer_small_heap();
+    let Some(arguments) = parse(std::env::args().skip(1)) else {
+        eprintln!("rlxc-monitor is started by rlxc and liblxc, not by hand");
+        return ExitCode::from(2);
+    };
+    if arguments.daemon {
+        match process::clone3(&CloneArgs::default()) {
+            Ok(Cloned::Child) => {}
+            // The caller waits for this process only; the monitor lives on.
+            Ok(Cloned::Parent { .. }) => process::exit_now(0),
+            Err(error) => {
+                eprintln!("rlxc-monitor: fork: {error}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    let mut reporter = arguments.report.map(Reporter::new);
+    let (Some(socket), Some(plan)) = (arguments.socket, arguments.plan) else {
+        return ExitCode::from(2);
+    };
+    match Monitor::new(socket, plan, reporter.take()) {
+        Ok(monitor) => monitor.run(),
+        Err((error, mut reporter)) => {
+            tell_failure(&error, &mut reporter);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
+    let mut arguments = Arguments::default();
+    while let Some(word) = words.next() {
+        let mut descriptor = || words.next()?.parse().ok().and_then(process::adopt_fd);
+        match word.as_str() {
+            "--socket" => arguments.socket = Some(descriptor()?),
+            "--plan" => arguments.plan = Some(descriptor()?),
+            "--report" => arguments.report = Some(descriptor()?),
+            "--daemon" => arguments.daemon = true,
+            // The lxcpath and the name, for whoever looks at the process list.
+            _ => {}
+        }
+    }
+    (arguments.socket.is_some() && arguments.plan.is_some()).then_some(arguments)
+}
+
+/// To the caller; without one to the terminal, where a foreground start shows it.
+fn tell_failure(error: &StartError, reporter: &mut Option<Reporter>) {
+    match reporter {
+        Some(reporter) => reporter.send(&Report::Failed(error.clone())),
+        None => {
+            eprintln!("lxc: {error}");
+            if let Some(remedy) = &error.remedy {
+                eprintln!("lxc: {remedy}");
+            }
+        }
+    }
+    *reporter = None;
+}
+
+/// A monitor and what it holds.
+struct Monitor {
+    /// Present only while something is being set up or taken down.
+    plan: Option<Box<Plan>>,
+    memfd: File,
+    server: Server,
+    core: Core,
+    signals: SignalFd,
+    reporter: Option<Reporter>,
+    timings: Vec<Timing>,
+    daemon: bool,
+    pid_file: Option<PathBuf>,
+}
+
+impl Monitor {
+    fn new(
+        socket: OwnedFd,
+        memfd: OwnedFd,
+        mut reporter: Option<Reporter>,
+    ) -> std::result::Result<Self, (StartError, Option<Reporter>)> {
+        let mut memfd = File::from(memfd);
+        match Self::prepare(socket, &mut memfd, &reporter) {
+            Ok((plan, server, signals)) => Ok(Self {
+                core: Core::new(&plan),
+                daemon: plan.daemonize,
+                pid_file: plan.pid_file.clone(),
+                plan: Some(plan),
+                memfd,
+                server,
+                signals,
+                reporter: reporter.take(),
+                timings: Vec::new(),
+            }),
+            Err(error) => Err((error, reporter)),
+        }
+    }
+
+    fn prepare(
+        socket: OwnedFd,
+        memfd: &mut File,
+        reporter: &Option<Reporter>,
+    ) -> Result<(Box<Plan>, Server, SignalFd)> {
+        let step = "monitor";
+        let plan = read_plan(memfd).at(step, "plan")?;
+        if plan.close_all_fds {
+            use std::os::fd::AsRawFd;
+            let mut keep = vec![socket.as_raw_fd(), memfd.as_raw_fd()];
+            keep.extend(reporter.as_ref().map(|r| r.as_fd().as_raw_fd()));
+            process::close_other_fds(&keep).at(step, "close_range")?;
+        }
+        set_up_log(&plan);
+        let title = format!("[lxc monitor] {} {}", plan.lxcpath.display(), plan.name);
+        if let Ok(title) = std::ffi::CString::new(title) {
+            let _ = process::set_title(&title);
+        }
+        nix::unistd::chdir("/").at(step, "/")?;
+        if plan.daemonize {
+            let _ = nix::unistd::setsid();
+            null_streams().at(step, "/dev/null")?;
+        }
+        let mut set = SigSet::all();
+        for signal in [Signal::SIGBUS, Signal::SIGILL, Signal::SIGSEGV] {
+            set.remove(signal);
+        }
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), None).at(step, "signals")?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let signals = SignalFd::with_flags(&set, flags).at(step, "signalfd")?;
+        let listener = Listener::inherited(socket).at(step, "command socket")?;
+        let server = Server::new(listener, &plan.lxcpath, &plan.name, State::Starting);
+        Ok((plan, server.at(step, "command socket")?, signals))
+    }
+
+    /// Start, serve, end; again for each reboot.
+    fn run(mut self) -> ExitCode {
+        if let Err(error) = self.write_pid_file() {
+            tell_failure(&error, &mut self.reporter);
+            return ExitCode::FAILURE;
+        }
+        let code = loop {
+            match self.start() {
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::error!("{error}");
+                    self.abort();
+                    tell_failure(&error, &mut self.reporter);
+                    break ExitCode::FAILURE;
+                }
+            }
+            self.settle();
+            let status = self.serve();
+            if !self.end(status) {
+                if let Some(reporter) = &mut self.reporter {
+                    reporter.send(&Report::Ended(status));
+                }
+                break exit_code(status);
+            }
+        };
+        if let Some(path) = &self.pid_file {
+            let _ = std::fs::remove_file(path);
+        }
+        code
+    }
+
+    /// Runs one step of the start: named, timed, its failure carrying its name.
+    fn step<T>(
+        &mut self,
+        name: &'static str,
+        action: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let before = Instant::now();
+        let span = tracing::info_span!("step", name).entered();
+        let result = action(self);
+        drop(span);
+        let duration = before.elapsed();
+        tracing::debug!("step {name} took {duration:?}");
+        self.timings.push(Timing {
+            step: name.to_owned(),
+            duration,
+        });
+        result
+    }
+
+    /// The plan, read again if it has been dropped meanwhile.
+    fn take_plan(&mut self) -> Result<Box<Plan>> {
+        match self.plan.take() {
+            Some(plan) => Ok(plan),
+            None => read_plan(&mut self.memfd).at("monitor", "plan"),
+        }
+    }
+
+    /// RUNNING has been reported: gives back what only the start needed.
+    fn settle(&mut self) {
+        self.plan = None;
+        self.timings = Vec::new();
+        if self.daemon {
+            self.reporter = None;
+        }
+        process::release_free_memory();
+    }
+
+    fn write_pid_file(&self) -> Result<()> {
+        let Some(path) = &self.pid_file else {
+            return Ok(());
+        };
+        use std::os::unix::fs::OpenOptionsExt;
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(path).at_path("pid file", path)?;
+        std::io::Write::write_all(&mut file, std::process::id().to_string().as_bytes())
+            .at_path("pid file", path)
+    }
+}
+
+fn read_plan(memfd: &mut File) -> std::io::Result<Box<Plan>> {
+    let mut json = Vec::new();
+    memfd.rewind()?;
+    memfd.read_to_end(&mut json)?;
+    serde_json::from_slice(&json).map_err(std::io::Error::other)
+}
+
+fn set_up_log(plan: &Plan) {
+    let file = plan.log_file.as_deref().map(rlxc_log::open);
+    let (file, failed) = match file {
+        Some(Ok(file)) => (Some(file), None),
+        Some(Err(error)) => (None, Some(error)),
+        None => (None, None),
+    };
+    let _ = rlxc_log::install(rlxc_log::Settings {
+        prefix: plan.log_prefix.clone(),
+        name: plan.name.clone(),
+        level: plan.log_level.and_then(rlxc_log::Level::from_number),
+        file,
+        syslog: plan.config.log.syslog.clone(),
+        stderr: false,
+    });
+    if let Some(error) = failed {
+        tracing::warn!("{error}");
+    }
+}
+
+fn null_streams() -> nix::Result<()> {
+    use nix::fcntl::{OFlag, open};
+    let null = open(
+        "/dev/null",
+        OFlag::O_RDWR | OFlag::O_CLOEXEC,
+        nix::sys::stat::Mode::empty(),
+    )?;
+    nix::unistd::dup2_stdin(&null)?;
+    nix::unistd::dup2_stdout(&null)?;
+    nix::unistd::dup2_stderr(&null)
+}
+
+/// A process's exit status that says what a wait status says.
+fn exit_code(status: i32) -> ExitCode {
+    let code = match status & 0x7f {
+        0 => (status >> 8) & 0xff,
+        signal => 128 + signal,
+    };
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+}

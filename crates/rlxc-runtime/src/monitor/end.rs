@@ -1,0 +1,81 @@
+//! Taking a container down: after its end, and after a failed start.
+
+use rlxc_config::HookKind;
+use rlxc_monitor::{State, events};
+use rlxc_sys::process;
+
+use super::Monitor;
+use crate::hooks::HookContext;
+use crate::plan::Plan;
+use crate::terminal::Terminals;
+
+/// SIGHUP as init's end means that reboot(2) was called inside with RESTART (pid_namespaces(7)).
+const REBOOT_STATUS: i32 = 1;
+
+impl Monitor {
+    /// A failed start: kills what runs, then as [`Monitor::end`].
+    pub(super) fn abort(&mut self) {
+        self.server.announce(State::Aborting);
+        if let Some(init) = self.core.init.take() {
+            let _ = process::pidfd_send_signal(&init.pidfd, 9);
+            let _ = process::wait_status(&init.pidfd);
+        }
+        self.take_down(false);
+    }
+
+    /// Init has ended. Returns whether the container is to be started again.
+    pub(super) fn end(&mut self, status: i32) -> bool {
+        let reboot = status & 0x7f == REBOOT_STATUS;
+        if let Err(error) = events::send_exit_status(
+            rlxc_monitor::Handler::lxcpath(&self.core),
+            rlxc_monitor::Handler::name(&self.core),
+            status,
+        ) {
+            tracing::warn!("{error}");
+        }
+        self.take_down(reboot)
+    }
+
+    fn take_down(&mut self, reboot: bool) -> bool {
+        let plan = match self.take_plan() {
+            Ok(plan) => plan,
+            Err(error) => {
+                tracing::error!("{error}");
+                return false;
+            }
+        };
+        let reboot = self.take_down_plan(&plan, reboot);
+        self.plan = Some(plan);
+        reboot
+    }
+
+    fn take_down_plan(&mut self, plan: &Plan, mut reboot: bool) -> bool {
+        self.server.announce(State::Stopping);
+        let mut hooks = HookContext::new(plan);
+        let config = &plan.config;
+        for (name, value) in config.environment.iter().chain(&config.environment_hooks) {
+            hooks.set(name, value);
+        }
+        hooks.set("LXC_TARGET", if reboot { "reboot" } else { "stop" });
+        if let Err(error) = hooks.run(HookKind::Stop, &[]) {
+            tracing::error!("{error}");
+        }
+        self.core.terminals.finish();
+        self.core.terminals = Terminals::default();
+        self.core.seccomp = None;
+        self.core.cgroups.destroy();
+        if reboot {
+            self.server.announce(State::Stopped);
+        }
+        if let Err(error) = hooks.run(HookKind::PostStop, &[]) {
+            tracing::error!("{error}");
+            reboot = false;
+        }
+        if reboot {
+            self.server.reboot();
+        } else {
+            self.server.announce(State::Stopped);
+        }
+        reboot
+    }
+}

@@ -1,0 +1,354 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rlxc_config::{Config, IdKind, IdMap, Namespace, NicKind, paths};
+
+use super::{
+    Device, InitPlan, Mode, NamespacePlan, Plan, RootfsPlan, TerminalPlan, mounts, split_words,
+};
+
+/// A configuration that cannot become a plan.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum PlanError {
+    #[error("{0} and {1} exclude each other")]
+    Exclusive(&'static str, &'static str),
+    #[error("{0} must be set together with {1}")]
+    Together(&'static str, &'static str),
+    #[error("'{0}' cannot be a container's name: no '/', not '.' or '..', 1 to 255 bytes")]
+    Name(String),
+    #[error("no command to execute: none was given and lxc.execute.cmd is not set")]
+    NoCommand,
+    #[error("lxc.mount.fstab = {path}: cannot be read")]
+    Fstab {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{origin}: {reason}")]
+    MountEntry { origin: String, reason: String },
+}
+
+/// What a plan needs to know about the host and the caller.
+#[derive(Debug, Clone, Default)]
+pub struct HostFacts {
+    /// Effective user id.
+    pub euid: u32,
+    /// Effective group id.
+    pub egid: u32,
+    /// Whether the kernel has cgroup namespaces.
+    pub cgroup_namespace: bool,
+}
+
+impl HostFacts {
+    /// Looks at the running system.
+    pub fn detect() -> Self {
+        Self {
+            euid: nix::unistd::geteuid().as_raw(),
+            egid: nix::unistd::getegid().as_raw(),
+            cgroup_namespace: Path::new("/proc/self/ns/cgroup").exists(),
+        }
+    }
+}
+
+/// What a plan is computed from.
+#[derive(Debug)]
+pub struct PlanInput<'a> {
+    /// The container's name.
+    pub name: &'a str,
+    /// Its lxcpath.
+    pub lxcpath: &'a Path,
+    /// Its configuration.
+    pub config: &'a Config,
+    /// Key and value of everything that is set.
+    pub running_config: BTreeMap<String, String>,
+    /// The command given by the user; empty: what the configuration says.
+    pub argv: Vec<String>,
+    /// System or application container.
+    pub mode: Mode,
+    /// Whether to go to the background.
+    pub daemonize: bool,
+}
+
+impl Plan {
+    /// Computes the plan. Reads nothing but the fstab file; changes nothing.
+    ///
+    /// # Errors
+    /// Keys that contradict each other, or a bad mount line.
+    pub fn compute(input: PlanInput<'_>, host: &HostFacts) -> Result<Self, PlanError> {
+        let config = input.config;
+        check_name(input.name)?;
+        check_cgroup_dirs(config)?;
+        let id_maps = id_maps(config, host);
+        Ok(Self {
+            name: input.name.to_owned(),
+            lxcpath: input.lxcpath.to_owned(),
+            mode: input.mode,
+            daemonize: input.daemonize,
+            privileged: host.euid == 0,
+            namespaces: namespaces(config, !id_maps.is_empty(), host)?,
+            mounts: mounts::steps(config, input.lxcpath, input.name)?,
+            devices: if config.autodev.enabled {
+                devices()
+            } else {
+                Vec::new()
+            },
+            links: links(),
+            terminals: TerminalPlan {
+                console: config.console.path.as_deref() != Some("none"),
+                ttys: config.tty.max,
+                dir: config.tty.dir.clone().filter(|dir| !dir.is_empty()),
+                devpts_max: config.pty_max.saturating_add(config.tty.max),
+                devpts_stays: config.pty_max > 0,
+                console_from_host: config.pty_max <= 1,
+            },
+            init: init(&input, config)?,
+            cgroup_pattern: None,
+            cgroup_use: None,
+            pid_file: None,
+            close_all_fds: input.daemonize,
+            log_file: config.log.file.clone(),
+            log_level: config.log.level,
+            log_prefix: "lxc".into(),
+            id_maps,
+            rootfs: rootfs(config),
+            config: config.clone(),
+            running_config: input.running_config,
+        })
+    }
+}
+
+fn check_name(name: &str) -> Result<(), PlanError> {
+    let bad = name.is_empty() || name.len() > 255 || name.contains(['/', '\0']);
+    if bad || name == "." || name == ".." {
+        return Err(PlanError::Name(name.to_owned()));
+    }
+    Ok(())
+}
+
+fn check_cgroup_dirs(config: &Config) -> Result<(), PlanError> {
+    const MONITOR: &str = "lxc.cgroup.dir.monitor";
+    const CONTAINER: &str = "lxc.cgroup.dir.container";
+    let dirs = &config.cgroup;
+    match (&dirs.monitor, &dirs.container) {
+        (Some(_), None) => Err(PlanError::Together(MONITOR, CONTAINER)),
+        (None, Some(_)) => Err(PlanError::Together(CONTAINER, MONITOR)),
+        (Some(_), Some(_)) if dirs.dir.is_some() => {
+            Err(PlanError::Exclusive("lxc.cgroup.dir", MONITOR))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The configured maps; for an ordinary user without any, the own ids as root inside.
+fn id_maps(config: &Config, host: &HostFacts) -> Vec<IdMap> {
+    if !config.idmap.is_empty() || host.euid == 0 {
+        return config.idmap.clone();
+    }
+    let one = |kind, hostid| IdMap {
+        kind,
+        nsid: 0,
+        hostid,
+        range: 1,
+    };
+    vec![one(IdKind::Uid, host.euid), one(IdKind::Gid, host.egid)]
+}
+
+fn namespaces(config: &Config, mapped: bool, host: &HostFacts) -> Result<NamespacePlan, PlanError> {
+    if !config.namespace_clone.is_empty() && !config.namespace_keep.is_empty() {
+        return Err(PlanError::Exclusive(
+            "lxc.namespace.clone",
+            "lxc.namespace.keep",
+        ));
+    }
+    let mut clone = config.namespace_clone;
+    if clone.is_empty() {
+        for ns in [
+            Namespace::Mnt,
+            Namespace::Pid,
+            Namespace::Uts,
+            Namespace::Ipc,
+        ] {
+            clone.insert(ns);
+        }
+        if !only_host_network(config) {
+            clone.insert(Namespace::Net);
+        }
+        if host.cgroup_namespace {
+            clone.insert(Namespace::Cgroup);
+        }
+        if config.time_offset.is_set() {
+            clone.insert(Namespace::Time);
+        }
+        for ns in config.namespace_keep.iter() {
+            clone.remove(ns);
+        }
+    }
+    if mapped {
+        clone.insert(Namespace::User);
+    }
+    for ns in config.namespace_share.keys() {
+        clone.remove(*ns);
+    }
+    Ok(NamespacePlan {
+        clone,
+        share: config.namespace_share.clone(),
+        time: config.time_offset,
+    })
+}
+
+/// Whether the only nic is of type none: the container stays in the host's network.
+fn only_host_network(config: &Config) -> bool {
+    let mut kinds = config.net.values().map(|nic| &nic.kind);
+    matches!((kinds.next(), kinds.next()), (Some(NicKind::None), None))
+}
+
+fn rootfs(config: &Config) -> Option<RootfsPlan> {
+    let source = config.rootfs.path.clone().filter(|path| !path.is_empty())?;
+    let default = || Path::new(paths::LIBDIR).join("lxc/rootfs");
+    Some(RootfsPlan {
+        backend: config.rootfs.backend.clone(),
+        source,
+        mount: config
+            .rootfs
+            .mount
+            .as_ref()
+            .map_or_else(default, PathBuf::from),
+        options: config.rootfs.options.clone(),
+    })
+}
+
+fn devices() -> Vec<Device> {
+    [
+        ("null", 1, 3),
+        ("zero", 1, 5),
+        ("full", 1, 7),
+        ("random", 1, 8),
+        ("urandom", 1, 9),
+        ("tty", 5, 0),
+    ]
+    .into_iter()
+    .map(|(name, major, minor)| Device {
+        name: name.into(),
+        major,
+        minor,
+        mode: 0o666,
+    })
+    .collect()
+}
+
+fn links() -> Vec<(String, String)> {
+    [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ]
+    .map(|(name, target)| (name.into(), target.into()))
+    .into()
+}
+
+fn init(input: &PlanInput<'_>, config: &Config) -> Result<InitPlan, PlanError> {
+    let configured = |command: &Option<String>| command.as_deref().map(split_words);
+    let argv = match (input.argv.is_empty(), input.mode) {
+        (false, _) => input.argv.clone(),
+        (true, Mode::Start) => configured(&config.init.cmd).unwrap_or_default(),
+        (true, Mode::Execute) => configured(&config.execute_cmd).unwrap_or_default(),
+    };
+    let argv = match (argv.is_empty(), input.mode) {
+        (true, Mode::Start) => vec!["/sbin/init".to_owned()],
+        (true, Mode::Execute) => return Err(PlanError::NoCommand),
+        (false, _) => argv,
+    };
+    Ok(InitPlan {
+        argv,
+        environment: init_environment(config),
+        uid: config.init.uid,
+        gid: config.init.gid,
+        groups: config.init.groups.clone(),
+        cwd: config.init.cwd.clone().filter(|cwd| !cwd.is_empty()),
+        death_signal: config.monitor_signal_pdeath.unwrap_or(9),
+    })
+}
+
+fn init_environment(config: &Config) -> Vec<(String, String)> {
+    let mut environment: Vec<(String, String)> = Vec::new();
+    let own = [("container".to_owned(), "lxc".to_owned())];
+    let configured = config.environment.iter().chain(&config.environment_runtime);
+    for (name, value) in configured.cloned().chain(own) {
+        environment.retain(|(known, _)| *known != name);
+        environment.push((name, value));
+    }
+    environment
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used)]
+mod tests {
+    use super::*;
+    use crate::plan::MountStep;
+
+    fn compute(config: &Config, euid: u32) -> Result<Plan, PlanError> {
+        let input = PlanInput {
+            name: "c",
+            lxcpath: Path::new("/l"),
+            config,
+            running_config: BTreeMap::new(),
+            argv: Vec::new(),
+            mode: Mode::Start,
+            daemonize: true,
+        };
+        let host = HostFacts {
+            euid,
+            egid: euid,
+            cgroup_namespace: true,
+        };
+        Plan::compute(input, &host)
+    }
+
+    #[test]
+    fn an_ordinary_user_without_maps_gets_a_single_id() {
+        let plan = compute(&Config::default(), 1000).expect("a plan");
+        let map = plan.id_maps[0];
+        assert_eq!(plan.id_maps.len(), 2);
+        assert_eq!((map.nsid, map.hostid, map.range), (0, 1000, 1));
+        assert!(plan.namespaces.clone.contains(Namespace::User));
+    }
+
+    #[test]
+    fn the_plan_survives_json() {
+        let plan = compute(&Config::default(), 0).expect("a plan");
+        let json = serde_json::to_string(&plan).expect("json");
+        let back: Plan = serde_json::from_str(&json).expect("a plan");
+        assert_eq!(plan, back);
+    }
+
+    #[test]
+    fn targets_outside_the_rootfs_are_left_out() {
+        let mut config = Config::default();
+        config.rootfs.path = Some("/l/c/rootfs".into());
+        config.mounts.entries = vec![
+            "/a b none bind 0 0".into(),
+            "/a /l/c/rootfs/x none bind 0 0".into(),
+            "/a /etc none bind 0 0".into(),
+        ];
+        let plan = compute(&config, 0).expect("a plan");
+        let targets: Vec<&str> = plan
+            .mounts
+            .iter()
+            .filter_map(|step| match step {
+                MountStep::Entry { entry, .. } => Some(entry.target.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(targets, ["b", "x"]);
+    }
+
+    #[test]
+    fn names_that_are_paths_are_refused() {
+        for name in ["", ".", "..", "a/b"] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+        assert!(check_name(&"x".repeat(300)).is_err());
+        assert!(check_name("c1").is_ok());
+    }
+}

@@ -1,0 +1,197 @@
+//! The caller's part of a start: from a plan to a running monitor.
+
+use std::ffi::{CString, OsString};
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use rlxc_monitor::Listener;
+use rlxc_sys::process;
+
+use crate::error::{Context, StartError};
+use crate::locate::{exec_path, high, monitor_program, open_read_only};
+use crate::plan::Plan;
+use crate::report::{Report, Reports, Timing};
+
+/// A container that has reached RUNNING.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// The monitor's pid.
+    pub monitor: i32,
+    /// Init's pid.
+    pub init: i32,
+    /// How long each step took, in order.
+    pub timings: Vec<Timing>,
+    /// The raw wait status of init, after a start in the foreground: `code << 8` or the signal.
+    pub status: Option<i32>,
+}
+
+/// What the monitor gets: all have numbers that survive its exec.
+struct Handover {
+    program: OwnedFd,
+    socket: OwnedFd,
+    plan: OwnedFd,
+}
+
+/// Starts the container of `plan` and waits until it runs; in the foreground until it has ended.
+///
+/// Safe in a process with threads: the monitor is spawned, nothing is run between fork and exec.
+///
+/// # Errors
+/// The failed step; everything is undone then.
+pub fn start(plan: &Plan) -> Result<Started, StartError> {
+    let handover = prepare(plan)?;
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)
+        .at("monitor", "socketpair")?;
+    let theirs = high(theirs).at("monitor", "socketpair")?;
+    let argv = arguments(plan, &handover, Some(&theirs))?;
+    let environment = environment(std::env::vars_os())?;
+    let inherit = [
+        handover.socket.as_fd(),
+        handover.plan.as_fd(),
+        theirs.as_fd(),
+    ];
+    let path = exec_path(&handover.program);
+    let child =
+        process::spawn(&path, &argv, &environment, &inherit).at("monitor", "rlxc-monitor")?;
+    // Only the monitor may hold these now: their end tells of its end.
+    drop((theirs, handover));
+    let mut reports = Reports::new(ours);
+    let first = reports.next();
+    let result = match first {
+        Some(Report::Running {
+            monitor,
+            init,
+            timings,
+        }) => Ok(Started {
+            monitor,
+            init,
+            timings,
+            status: None,
+        }),
+        Some(Report::Failed(error)) => Err(error),
+        Some(Report::Ended(_)) | None => Err(StartError::new(
+            "monitor",
+            "rlxc-monitor",
+            "the monitor died before the container was running",
+        )
+        .remedy("look at the container's log: lxc.log.file and lxc.log.level")),
+    };
+    finish(plan, child, result, &mut reports)
+}
+
+/// In the background the spawned process has ended already: it only forked the monitor.
+fn finish(
+    plan: &Plan,
+    child: i32,
+    result: Result<Started, StartError>,
+    reports: &mut Reports,
+) -> Result<Started, StartError> {
+    let mut started = match (result, plan.daemonize) {
+        (Ok(started), true) => {
+            reap(child);
+            return Ok(started);
+        }
+        (result, _) => result.inspect_err(|_| reap(child))?,
+    };
+    if let Some(Report::Ended(status)) = reports.next() {
+        started.status = Some(status);
+    }
+    reap(child);
+    Ok(started)
+}
+
+fn reap(child: i32) {
+    use nix::sys::wait::waitpid;
+    let pid = nix::unistd::Pid::from_raw(child);
+    // ECHILD: the caller ignores SIGCHLD, the kernel has reaped it.
+    while waitpid(pid, None) == Err(nix::errno::Errno::EINTR) {}
+}
+
+/// Becomes the monitor, in the foreground: the process's exit status is the container's.
+///
+/// # Errors
+/// The failed step; on success it does not return.
+pub fn start_exec(plan: &Plan) -> Result<std::convert::Infallible, StartError> {
+    let handover = prepare(plan)?;
+    let argv = arguments(plan, &handover, None)?;
+    let environment = environment(std::env::vars_os())?;
+    for fd in [&handover.socket, &handover.plan] {
+        use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+        fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).at("monitor", "fcntl")?;
+    }
+    let path = exec_path(&handover.program);
+    nix::unistd::execve(&path, &argv, &environment).at("monitor", "rlxc-monitor")
+}
+
+fn prepare(plan: &Plan) -> Result<Handover, StartError> {
+    let program = open_read_only(&monitor_program()?)?;
+    let listener = Listener::bind(&plan.lxcpath, &plan.name).map_err(|error| {
+        let running = matches!(error, rlxc_monitor::Error::AlreadyRunning { .. });
+        let error = StartError::from_error("command socket", &plan.name, &error);
+        if running {
+            error.remedy("stop it first, or attach to it")
+        } else {
+            error
+        }
+    })?;
+    let socket = high(listener.into_fd()).at("command socket", &plan.name)?;
+    let plan = plan_memfd(plan).at("monitor", "memfd")?;
+    Ok(Handover {
+        program,
+        socket,
+        plan: high(plan).at("monitor", "memfd")?,
+    })
+}
+
+fn plan_memfd(plan: &Plan) -> std::io::Result<OwnedFd> {
+    let json = serde_json::to_vec(plan).map_err(std::io::Error::other)?;
+    let mut file = File::from(memfd_create(c"rlxc-plan", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(&json)?;
+    file.rewind()?;
+    Ok(file.into())
+}
+
+fn arguments(
+    plan: &Plan,
+    handover: &Handover,
+    report: Option<&OwnedFd>,
+) -> Result<Vec<CString>, StartError> {
+    let number = |fd: &OwnedFd| fd.as_raw_fd().to_string().into_bytes();
+    let mut words = vec![
+        b"rlxc-monitor".to_vec(),
+        b"--socket".to_vec(),
+        number(&handover.socket),
+        b"--plan".to_vec(),
+        number(&handover.plan),
+    ];
+    if let Some(report) = report {
+        words.extend([b"--report".to_vec(), number(report)]);
+    }
+    if plan.daemonize {
+        words.push(b"--daemon".to_vec());
+    }
+    words.push(plan.lxcpath.as_os_str().as_bytes().to_vec());
+    words.push(plan.name.clone().into_bytes());
+    let words = words
+        .into_iter()
+        .map(|word| CString::new(word).at("monitor", &plan.name));
+    words.collect()
+}
+
+fn environment(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Vec<CString>, StartError> {
+    variables
+        .map(|(name, value)| {
+            let mut line = name.into_vec();
+            line.push(b'=');
+            line.extend(value.into_vec());
+            CString::new(line).at("monitor", "environment")
+        })
+        .collect()
+}
