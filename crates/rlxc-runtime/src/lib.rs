@@ -4,6 +4,7 @@
 //! is the program `rlxc-monitor`, whose `main` is [`monitor::main`]: it carries the plan out step
 //! by step, serves the command socket while the container runs, and takes everything down again.
 
+pub mod attach;
 mod cgroup;
 mod error;
 mod hooks;

@@ -8,6 +8,7 @@ pub mod bpf;
 pub mod btrfs;
 pub mod capability;
 pub mod child;
+pub mod exec;
 pub mod fs;
 pub mod keyring;
 pub mod loopdev;

@@ -47,6 +47,18 @@ pub enum TerminalError {
     },
 }
 
+impl TerminalError {
+    /// The errno behind it, if there is one.
+    pub fn errno(&self) -> Option<nix::errno::Errno> {
+        let (Self::Call { source, .. } | Self::Path { source, .. }) = self;
+        source.raw_os_error().map(nix::errno::Errno::from_raw)
+    }
+
+    pub(crate) fn stdio(source: io::Error) -> Self {
+        failed("use the standard descriptors")(source)
+    }
+}
+
 /// Turns an errno into the error of `operation`.
 fn failed<E: Into<io::Error>>(operation: &'static str) -> impl Fn(E) -> TerminalError {
     move |source| TerminalError::Call {

@@ -1,0 +1,113 @@
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::OsStringExt;
+
+use rlxc_config::Config;
+
+use super::AttachError;
+use super::options::{AttachOptions, EnvPolicy, c_string};
+
+/// PATH of a cleared environment.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where execvp(3) looks without a PATH.
+const SEARCH_WITHOUT_PATH: &[u8] = b"/bin:/usr/bin";
+
+/// The attached process's whole environment, `NAME=VALUE`.
+pub(super) fn build(config: &Config, options: &AttachOptions) -> Result<Vec<CString>, AttachError> {
+    merge(std::env::vars_os(), config, options)
+}
+
+fn merge(
+    own: impl Iterator<Item = (OsString, OsString)>,
+    config: &Config,
+    options: &AttachOptions,
+) -> Result<Vec<CString>, AttachError> {
+    let keep = |name: &OsString| match options.env_policy {
+        EnvPolicy::Keep => true,
+        EnvPolicy::Clear => options.extra_keep.iter().any(|kept| name == kept.as_str()),
+    };
+    let mut variables: BTreeMap<OsString, OsString> = own.filter(|(name, _)| keep(name)).collect();
+    if options.env_policy == EnvPolicy::Clear {
+        let path = variables.entry("PATH".into());
+        path.or_insert_with(|| DEFAULT_PATH.into());
+    }
+    variables.insert("container".into(), "lxc".into());
+    let configured = config.environment.iter().chain(&config.environment_runtime);
+    variables.extend(configured.map(|(name, value)| (name.into(), value.into())));
+    for extra in &options.extra_env {
+        let (name, value) = extra.split_once('=').unwrap_or((extra, ""));
+        variables.insert(name.into(), value.into());
+    }
+    variables
+        .into_iter()
+        .map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            c_string(&name.into_vec())
+        })
+        .collect()
+}
+
+/// Where programs are searched for under `environment`.
+pub(super) fn path_of(environment: &[CString]) -> &[u8] {
+    environment
+        .iter()
+        .find_map(|variable| variable.as_bytes().strip_prefix(b"PATH="))
+        .unwrap_or(SEARCH_WITHOUT_PATH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merged(options: &AttachOptions) -> Vec<String> {
+        let own = [("PATH", "/mine"), ("TERM", "dumb"), ("A", "1")]
+            .map(|(name, value)| (name.into(), value.into()));
+        let config = Config {
+            environment: vec![("A".into(), "2".into()), ("B".into(), "x=y".into())],
+            environment_runtime: vec![("C".into(), "3".into())],
+            ..Config::default()
+        };
+        let list = merge(own.into_iter(), &config, options).unwrap();
+        list.into_iter().map(|v| v.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_kept_environment_is_overridden_by_the_configuration_and_the_options() {
+        let options = AttachOptions {
+            extra_env: vec!["C=4".into(), "D".into()],
+            ..AttachOptions::default()
+        };
+        assert_eq!(
+            merged(&options),
+            [
+                "A=2",
+                "B=x=y",
+                "C=4",
+                "D=",
+                "PATH=/mine",
+                "TERM=dumb",
+                "container=lxc"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_cleared_environment_has_only_what_is_kept_and_a_path() {
+        let options = AttachOptions {
+            env_policy: EnvPolicy::Clear,
+            extra_keep: vec!["TERM".into()],
+            ..AttachOptions::default()
+        };
+        let path = format!("PATH={DEFAULT_PATH}");
+        assert_eq!(
+            merged(&options),
+            ["A=2", "B=x=y", "C=3", &path, "TERM=dumb", "container=lxc"]
+        );
+        let kept = AttachOptions {
+            extra_keep: vec!["PATH".into()],
+            ..options
+        };
+        assert!(merged(&kept).contains(&"PATH=/mine".to_owned()));
+    }
+}

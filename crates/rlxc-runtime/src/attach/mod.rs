@@ -1,0 +1,252 @@
+//! Running a program, a shell or a function inside of a running container.
+//!
+//! The caller P forks a transient child T, which enters the namespaces and clones the attached
+//! process A as P's own child (`rlxc_sys::child` says why, and what may run there). Meanwhile P
+//! moves T into the container's cgroups, so that A is born in them. All that A needs was gathered
+//! and built before the fork.
+
+mod cgroup;
+mod environment;
+mod error;
+mod lsm;
+mod options;
+mod process;
+mod reexec;
+mod target;
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use rlxc_config::{Config, Namespace};
+use rlxc_monitor::{Client, State};
+use rlxc_sys::child::{AttachPlan, Candidates, Groups, StringArray, Task};
+use rlxc_sys::process::wait_status;
+
+use crate::terminal::{End, Pty, Relay, TerminalError, relay};
+
+pub use error::AttachError;
+pub use options::{AttachOptions, AttachTask, EnvPolicy, flags};
+pub use reexec::reexec_read_only;
+pub use rlxc_sys::child::Callback;
+
+use target::Target;
+
+/// A process in the container, a child of the caller.
+#[derive(Debug)]
+pub struct Attached {
+    pid: i32,
+    pidfd: OwnedFd,
+    terminal: Option<OwnedFd>,
+}
+
+/// Attaches to container `name` below `lxcpath`; `config` is its configuration as loaded by the
+/// caller (for `lxc.environment`, `lxc.proc.*` and `lxc.prlimit.*`).
+///
+/// Returns when the process is set up and about to do its task; the caller must wait for it.
+///
+/// # Errors
+/// [`AttachError`]: the container does not run, is frozen, or a step of the set-up failed. Nothing
+/// is left of the children then.
+pub fn attach(
+    lxcpath: &Path,
+    name: &str,
+    config: &Config,
+    options: &AttachOptions,
+    task: AttachTask,
+) -> Result<Attached, AttachError> {
+    let client = Client::new(lxcpath, name);
+    let target = Target::find(&client, options)?;
+    if options.has(flags::MOVE_TO_CGROUP) && client.state()? == State::Frozen {
+        return Err(AttachError::Frozen {
+            name: name.to_owned(),
+        });
+    }
+    let pty = match options.has(flags::TERMINAL) {
+        true => Some(container_pty(&client)?),
+        false => None,
+    };
+    let plan = plan(&client, &target, config, options, task, pty.as_ref())?;
+    let (pid, pidfd) = process::run(&plan, &client, &target, config, options)?;
+    Ok(Attached {
+        pid,
+        pidfd,
+        terminal: pty.map(|pty| pty.ptx),
+    })
+}
+
+/// Attaches, shows the terminal if there is one, and waits; returns the raw wait status.
+///
+/// # Errors
+/// As [`attach`], and when the terminal cannot be shown.
+pub fn attach_wait(
+    lxcpath: &Path,
+    name: &str,
+    config: &Config,
+    options: &AttachOptions,
+    task: AttachTask,
+) -> Result<i32, AttachError> {
+    let attached = attach(lxcpath, name, config, options, task)?;
+    attached.show_terminal(options)?;
+    attached.wait()
+}
+
+impl Attached {
+    /// Its pid in the caller's pid namespace.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// A descriptor for it.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// The ptx of its terminal, with the flag TERMINAL.
+    pub fn terminal(&self) -> Option<BorrowedFd<'_>> {
+        self.terminal.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Shows its terminal on the descriptors of `options` until it ends; nothing without one.
+    ///
+    /// # Errors
+    /// [`AttachError::Terminal`].
+    pub fn show_terminal(&self, options: &AttachOptions) -> Result<Option<End>, AttachError> {
+        let Some(ptx) = self.terminal() else {
+            return Ok(None);
+        };
+        let own = |fd| options::duplicate(fd).map_err(TerminalError::stdio);
+        let (stdin, stdout) = (own(options.stdin)?, own(options.stdout)?);
+        let end = relay(&Relay {
+            ptx,
+            stdin: stdin.as_fd(),
+            stdout: stdout.as_fd(),
+            escape: None,
+            ended: Some(self.pidfd()),
+        })?;
+        if let End::Signalled(signal) = end {
+            // What would have killed us is for the process that stands in for us.
+            let _ = rlxc_sys::process::pidfd_send_signal(self.pidfd(), signal as i32);
+        }
+        Ok(Some(end))
+    }
+
+    /// Waits for it; returns the raw wait status (`code << 8`, or the signal).
+    ///
+    /// # Errors
+    /// ECHILD when somebody else has reaped it.
+    pub fn wait(&self) -> Result<i32, AttachError> {
+        wait_status(&self.pidfd).map_err(|source| AttachError::Call {
+            operation: "wait for the attached process",
+            source,
+        })
+    }
+}
+
+/// A pty of the container's own devpts, so that it has a name there; else of the host's.
+fn container_pty(client: &Client) -> Result<Pty, AttachError> {
+    let pty = match client.devpts_fd() {
+        Ok(devpts) => Pty::from_devpts(devpts.as_fd()),
+        Err(error) => {
+            tracing::debug!("no devpts of the container ({error}): the host's is used");
+            Pty::from_host()
+        }
+    };
+    Ok(pty?)
+}
+
+fn plan<'a>(
+    client: &Client,
+    target: &'a Target,
+    config: &Config,
+    options: &AttachOptions,
+    task: AttachTask,
+    pty: Option<&'a Pty>,
+) -> Result<AttachPlan<'a>, AttachError> {
+    let joins = |ns: Namespace| target.joined & ns.clone_flag() != 0;
+    let environment = environment::build(config, options)?;
+    let task = match task {
+        AttachTask::Exec(argv) => {
+            let path = environment::path_of(&environment);
+            Task::Exec(Candidates::new(argv, path).ok_or(AttachError::NoProgram)?)
+        }
+        AttachTask::Shell => Task::Shell,
+        AttachTask::Call(callback) => Task::Call(callback),
+    };
+    let groups = match &options.groups {
+        Some(list) if options.has(flags::SETGROUPS) && !list.is_empty() => {
+            Groups::Set(list.clone())
+        }
+        _ => Groups::Drop,
+    };
+    let own_seccomp = joins(Namespace::Mnt) && options.flags & flags::LSM != 0;
+    Ok(AttachPlan {
+        pidfd: target.pidfd.as_fd(),
+        namespaces: target.joined as i32,
+        directory: options::directory(options),
+        wait_early: !config.procfs.is_empty(),
+        remount_proc_sys: options.has(flags::REMOUNT_PROC_SYS) && !joins(Namespace::Mnt),
+        personality: personality(client, options)?,
+        drop_bounding: match options.has(flags::DROP_CAPABILITIES) {
+            true => !target.bounding,
+            false => 0,
+        },
+        share_core_of: rlxc_sys::child::has_core_cookie(target.pid)
+            .then(|| if joins(Namespace::Pid) { 1 } else { target.pid }),
+        groups,
+        setup_ids: target.setup_ids,
+        lsm_label: lsm::label(target, options)?,
+        no_new_privs: options.has(flags::NO_NEW_PRIVS)
+            || client.config_item("lxc.no_new_privs")?.as_deref() == Some("1"),
+        stdio: [options.stdin, options.stdout, options.stderr],
+        terminal: pty.map(|pty| pty.pts.as_fd()),
+        seccomp: match own_seccomp {
+            true => seccomp(client)?,
+            false => None,
+        },
+        ids: target.ids,
+        environment: StringArray::new(environment),
+        log: options.log,
+        task,
+    })
+}
+
+/// The execution domain: the wanted one, else that of the container's `lxc.arch`.
+fn personality(client: &Client, options: &AttachOptions) -> Result<Option<u64>, AttachError> {
+    const PER_LINUX: u64 = 0;
+    const PER_LINUX32: u64 = 8;
+    if !options.has(flags::SET_PERSONALITY) {
+        return Ok(None);
+    }
+    if let Some(domain) = options.personality {
+        return Ok(Some(domain));
+    }
+    Ok(match client.config_item("lxc.arch")?.as_deref() {
+        None => None,
+        Some("i686") => Some(PER_LINUX32),
+        Some(_) => Some(PER_LINUX),
+    })
+}
+
+/// The filter that the container's init runs under.
+fn seccomp(client: &Client) -> Result<Option<rlxc_sys::child::Seccomp>, AttachError> {
+    match client.config_item("lxc.seccomp.profile")? {
+        None => Ok(None),
+        Some(profile) => Err(AttachError::Call {
+            operation: "compile the container's seccomp profile",
+            source: std::io::Error::other(format!("{profile}: {}", Errno::ENOSYS.desc())),
+        }),
+    }
+}
+
+/// Turns words into a program's arguments.
+///
+/// # Errors
+/// [`AttachError::Nul`] for a word with a NUL.
+pub fn arguments<S: AsRef<str>>(words: &[S]) -> Result<Vec<CString>, AttachError> {
+    words
+        .iter()
+        .map(|word| options::c_string(word.as_ref().as_bytes()))
+        .collect()
+}
