@@ -56,6 +56,11 @@ impl HookContext {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// The variables that all hooks get.
+    pub(crate) fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
     fn set_some(&mut self, name: &str, value: Option<String>) {
         if let Some(value) = value {
             self.set(name, &value);

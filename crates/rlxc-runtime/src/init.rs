@@ -68,7 +68,7 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
     exec::reset_signals()?;
     let mut trees = std::collections::VecDeque::new();
     let mut rootfs_tree = None;
-    if plan.namespaces.clone.contains(Namespace::User) {
+    if plan.has_maps() {
         let (ToChild::Mapped { rootfs }, fds) = expect(&prepared.channel)? else {
             return Err(unexpected());
         };
@@ -76,6 +76,8 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
         if rootfs {
             rootfs_tree = trees.pop_front();
         }
+    }
+    if plan.namespaces.clone.contains(Namespace::User) {
         become_root(plan)?;
         die_with_parent()?;
     }
@@ -112,11 +114,11 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
         idmapped: trees,
     };
     mounts::all_but_cgroups(&mut setup)?;
-    let nics = match entered {
-        Some(nics) => nics,
+    let inside = match entered {
+        Some(inside) => inside,
         None => wait_entered(prepared)?,
     };
-    crate::network::set_up_inside(nics)?;
+    crate::network::set_up_inside(&inside)?;
     if prepared.unshare_cgroup {
         unshare(CloneFlags::CLONE_NEWCGROUP).at("cgroup namespace", "")?;
     }
@@ -188,9 +190,9 @@ fn finish(
     Ok(terminals)
 }
 
-fn wait_entered(prepared: &Prepared<'_>) -> Result<serde_json::Value> {
+fn wait_entered(prepared: &Prepared<'_>) -> Result<rlxc_network::Inside> {
     match expect(&prepared.channel)? {
-        (ToChild::Entered { nics }, _) => Ok(nics),
+        (ToChild::Entered { inside }, _) => Ok(inside),
         _ => Err(unexpected()),
     }
 }

@@ -73,6 +73,18 @@ pub struct Plan {
     pub running_config: BTreeMap<String, String>,
 }
 
+impl Plan {
+    /// Whether the monitor sends its child a message before the set-up: id maps or idmapped trees.
+    pub(crate) fn has_maps(&self) -> bool {
+        self.namespaces.clone.contains(Namespace::User)
+            || crate::idmapped::of_rootfs(self).is_some()
+            || self
+                .mounts
+                .iter()
+                .any(|step| matches!(step, MountStep::Entry { entry, .. } if entry.idmap.is_some()))
+    }
+}
+
 /// The namespaces of the container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamespacePlan {

@@ -22,7 +22,7 @@ pub(crate) enum ToChild {
     /// The id maps are written; idmapped trees come as descriptors, the rootfs first if `rootfs`.
     Mapped { rootfs: bool },
     /// The cgroups are entered and the links are in the network namespace.
-    Entered { nics: serde_json::Value },
+    Entered { inside: rlxc_network::Inside },
     /// The start-host hooks have run: execute.
     Go,
 }

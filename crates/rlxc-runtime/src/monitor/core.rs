@@ -29,6 +29,8 @@ pub(super) struct Core {
     pub(super) init: Option<Init>,
     pub(super) terminals: Terminals,
     pub(super) cgroups: crate::cgroup::Cgroups,
+    pub(super) network: Option<crate::network::Network>,
+    pub(super) namespaces: Vec<(rlxc_config::Namespace, std::fs::File)>,
     pub(super) seccomp: Option<OwnedFd>,
     /// Another handle of the plan's memfd is not needed: a path reaches it.
     config: ConfigItems,
@@ -61,6 +63,8 @@ impl Core {
             init: None,
             terminals: Terminals::default(),
             cgroups: crate::cgroup::Cgroups::default(),
+            network: None,
+            namespaces: Vec::new(),
             seccomp: None,
             config: ConfigItems::default(),
         }
@@ -69,6 +73,11 @@ impl Core {
     /// Where the values of GET_CONFIG_ITEM come from.
     pub(super) fn serve_config_from(&mut self, plan: std::fs::File) {
         self.config.plan = Some(plan);
+    }
+
+    /// A value that became known at start only.
+    pub(super) fn set_config_item(&mut self, key: String, value: String) {
+        self.config.changed.insert(key, value);
     }
 
     /// Sends a signal to init; without one there is nothing to signal.

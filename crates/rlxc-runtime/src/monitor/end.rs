@@ -1,5 +1,7 @@
 //! Taking a container down: after its end, and after a failed start.
 
+use std::os::fd::AsRawFd;
+
 use rlxc_config::HookKind;
 use rlxc_monitor::{State, events};
 use rlxc_sys::process;
@@ -50,16 +52,21 @@ impl Monitor {
     }
 
     fn take_down_plan(&mut self, plan: &Plan, mut reboot: bool) -> bool {
-        self.server.announce(State::Stopping);
         let mut hooks = HookContext::new(plan);
         let config = &plan.config;
         for (name, value) in config.environment.iter().chain(&config.environment_hooks) {
             hooks.set(name, value);
         }
         hooks.set("LXC_TARGET", if reboot { "reboot" } else { "stop" });
-        if let Err(error) = hooks.run(HookKind::Stop, &[]) {
+        if let Some(network) = &self.core.network {
+            let at_once = reboot || self.server.state() == State::Aborting;
+            network.tear_down(plan, &hooks, at_once);
+        }
+        self.server.announce(State::Stopping);
+        if let Err(error) = hooks.run(HookKind::Stop, &self.namespace_paths()) {
             tracing::error!("{error}");
         }
+        self.core.namespaces.clear();
         self.core.terminals.finish();
         self.core.terminals = Terminals::default();
         self.core.seccomp = None;
@@ -71,11 +78,25 @@ impl Monitor {
             tracing::error!("{error}");
             reboot = false;
         }
+        let network = self.core.network.take();
         if reboot {
             self.server.reboot();
         } else {
             self.server.announce(State::Stopped);
         }
+        if let Some(network) = network {
+            network.finish();
+        }
         reboot
+    }
+
+    /// `/proc/MONITOR/fd/N` of each namespace.
+    fn namespace_paths(&self) -> Vec<(String, String)> {
+        let own = std::process::id();
+        let path = |file: &std::fs::File| format!("/proc/{own}/fd/{}", file.as_raw_fd());
+        let namespaces = self.core.namespaces.iter();
+        namespaces
+            .map(|(ns, file)| (ns.name().to_owned(), path(file)))
+            .collect()
     }
 }

@@ -14,6 +14,7 @@ use crate::error::{Context, StartError};
 use crate::hooks::HookContext;
 use crate::plan::Plan;
 use crate::report::Report;
+use crate::share::Shared;
 use crate::sync::{Channel, Descriptors, FromChild, ToChild};
 use crate::terminal::{ConsolePump, ConsoleSetup, Pty, Terminals};
 
@@ -64,19 +65,23 @@ impl Monitor {
             unshare_cgroup: has(Namespace::Cgroup) && !self.core.cgroups.born_inside(),
         };
         let late_network = prepared.unshare_net;
-        self.step("clone", |monitor| monitor.clone_init(prepared))?;
+        let shared = self.step("shared namespaces", |_| Shared::open(plan))?;
+        self.step("clone", |monitor| monitor.clone_init(prepared, &shared))?;
         let pid = self.init_pid()?;
         hooks.set("LXC_PID", &pid.to_string());
-        if has(Namespace::User) {
+        if plan.has_maps() {
             self.step("id maps", |_| {
-                crate::idmap::write(pid, &plan.id_maps)?;
-                let message = ToChild::Mapped { rootfs: false };
-                ours.send(&message, &[]).at("id maps", "")
+                if has(Namespace::User) {
+                    crate::idmap::write(pid, &plan.id_maps)?;
+                }
+                let trees = crate::idmapped::prepare(plan, pid)?;
+                let rootfs = trees.rootfs.is_some();
+                let fds = trees.rootfs.iter().chain(&trees.entries);
+                let fds: Vec<_> = fds.map(AsFd::as_fd).collect();
+                ours.send(&ToChild::Mapped { rootfs }, &fds)
+                    .at("id maps", "")
             })?;
         }
-        self.step("enter cgroups", |monitor| {
-            monitor.core.cgroups.enter(plan, pid)
-        })?;
         if late_network {
             let message = self.wait_child(&ours, "network namespace")?;
             let (FromChild::Network, _) = message else {
@@ -87,12 +92,16 @@ impl Monitor {
                 ));
             };
         }
-        self.step("network", |_| {
-            let message = ToChild::Entered {
-                nics: serde_json::Value::Null,
-            };
-            ours.send(&message, &[]).at("network", "")
+        self.step("network", |monitor| {
+            monitor.create_network(plan, &hooks, pid)
         })?;
+        self.step("enter cgroups", |monitor| {
+            monitor.core.cgroups.enter(plan, pid)
+        })?;
+        let inside = self.core.network.as_ref().map(|n| n.inside().clone());
+        let inside = inside.unwrap_or_default();
+        ours.send(&ToChild::Entered { inside }, &[])
+            .at("network", "")?;
         self.step("container set-up", |monitor| {
             let message = monitor.wait_child(&ours, "container set-up")?;
             let (FromChild::Ready(described), fds) = message else {
@@ -104,9 +113,32 @@ impl Monitor {
             self.step("start-host hooks", |_| hooks.run(HookKind::StartHost, &[]))?;
             ours.send(&ToChild::Go, &[]).at("start-host hooks", "")?;
         }
+        if hooks.has(HookKind::Stop) {
+            self.keep_namespaces(plan, pid)?;
+        }
         self.step("execute init", |monitor| monitor.wait_exec(&ours))?;
         self.server.announce(State::Running);
         self.report_running();
+        Ok(())
+    }
+
+    fn create_network(&mut self, plan: &Plan, hooks: &HookContext, pid: i32) -> Result<()> {
+        self.core.network = crate::network::Network::create(plan, hooks, pid)?;
+        let network = self.core.network.iter();
+        let names: Vec<_> = network.flat_map(|n| n.chosen_names()).collect();
+        for (key, name) in names {
+            self.core.set_config_item(key, name);
+        }
+        Ok(())
+    }
+
+    /// Keeps the container's namespaces for the stop hooks, which get them as descriptors.
+    fn keep_namespaces(&mut self, plan: &Plan, pid: i32) -> Result<()> {
+        for ns in plan.namespaces.clone.iter() {
+            let path = format!("/proc/{pid}/ns/{}", ns.name());
+            let file = std::fs::File::open(&path).at("namespaces", path)?;
+            self.core.namespaces.push((ns, file));
+        }
         Ok(())
     }
 
@@ -116,7 +148,7 @@ impl Monitor {
             .ok_or_else(|| StartError::new("clone", "", "there is no init"))
     }
 
-    fn clone_init(&mut self, prepared: crate::init::Prepared<'_>) -> Result<()> {
+    fn clone_init(&mut self, prepared: crate::init::Prepared<'_>, shared: &Shared) -> Result<()> {
         let plan = prepared.plan;
         let mut flags = plan.namespaces.clone.0 & !Namespace::Time.clone_flag();
         if prepared.unshare_net {
@@ -130,6 +162,10 @@ impl Monitor {
             flags,
             cgroup: cgroup.as_ref().map(AsFd::as_fd),
         };
+        if !shared.is_empty() {
+            self.core.init = Some(clone_shared(prepared, shared, args)?);
+            return Ok(());
+        }
         match process::clone3(&args) {
             Ok(Cloned::Child) => crate::init::run(prepared),
             Ok(Cloned::Parent { pid, pidfd }) => {
@@ -225,6 +261,47 @@ impl Monitor {
             });
         }
     }
+}
+
+/// A helper enters the shared namespaces and makes init its sibling, so that the monitor itself
+/// stays where it is and is init's parent.
+fn clone_shared(
+    prepared: crate::init::Prepared<'_>,
+    shared: &Shared,
+    mut args: CloneArgs<'_>,
+) -> Result<Init> {
+    let step = "shared namespaces";
+    let plan = prepared.plan;
+    let (ours, theirs) = Channel::pair().at(step, "socketpair")?;
+    args.flags |= process::flags::CLONE_PARENT;
+    let helper = match process::clone3(&CloneArgs::default()).at(step, "clone")? {
+        Cloned::Parent { pidfd, .. } => pidfd,
+        Cloned::Child => {
+            drop(ours);
+            let cloned = shared
+                .enter()
+                .and_then(|()| process::clone3(&args).map_err(|error| clone_error(plan, &error)));
+            match cloned {
+                Ok(Cloned::Child) => crate::init::run(prepared),
+                Ok(Cloned::Parent { pid, pidfd }) => {
+                    let answer: Result<i32> = Ok(pid);
+                    let _ = theirs.send(&answer, &[pidfd.as_fd()]);
+                }
+                Err(error) => {
+                    let answer: Result<i32> = Err(error);
+                    let _ = theirs.send(&answer, &[]);
+                }
+            }
+            process::exit_now(0)
+        }
+    };
+    drop((prepared, theirs));
+    let answer = ours.wait::<Result<i32>>().at(step, "receive")?;
+    let _ = process::wait_status(&helper);
+    let (pid, mut fds) = answer.ok_or_else(|| StartError::new(step, "", "the helper died"))?;
+    let (pid, pidfd) = (pid?, fds.pop());
+    let pidfd = pidfd.ok_or_else(|| StartError::new(step, "", "no descriptor of init"))?;
+    Ok(Init { pid, pidfd })
 }
 
 /// The terminal of a foreground start, when it is to show the console.

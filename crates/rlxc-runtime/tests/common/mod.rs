@@ -1,5 +1,11 @@
 //! What the tests of starting share: a busybox rootfs, a plan, a look at what is left behind.
-#![allow(dead_code, unreachable_pub, clippy::expect_used, clippy::unwrap_used, missing_docs)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    missing_docs
+)]
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
