@@ -116,6 +116,13 @@ impl Client {
         })
     }
 
+    /// Tells the monitor that the window of the console's client has a new size. LXC's monitors do
+    /// nothing about it, and a monitor that is gone needs not know.
+    pub fn window_changed(&self) {
+        let until = Instant::now() + self.deadline;
+        let _ = self.send(Request::number(Command::TerminalWinch, 0), &[], until);
+    }
+
     /// Kills init (by `lxc.signal.stop`) and waits until the container is gone, at most the
     /// client's deadline. A container that does not run counts as stopped.
     ///
@@ -228,7 +235,8 @@ impl Client {
         self.text(Command::GetLxcpath, &[])
     }
 
-    /// Registers for states. Returns the state at once if it is a wanted one.
+    /// Registers for states. Returns the state at once if it is a wanted one; a wish that outlives a
+    /// reboot is for the next RUNNING, not the present one.
     ///
     /// # Errors
     /// [`Error::NotRunning`] and the general ones.

@@ -156,6 +156,8 @@ pub trait Handler {
     }
     /// The holder of a tty hung up.
     fn tty_returned(&mut self, number: i32) {}
+    /// The console's client changed the size of its window.
+    fn window_changed(&mut self) {}
     /// Path of the container's cgroup for a controller (`None`: any); `None` if there is none.
     fn cgroup(&mut self, controller: Option<&str>) -> Option<String> {
         None

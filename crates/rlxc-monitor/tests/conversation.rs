@@ -132,6 +132,7 @@ fn state_clients_are_told_and_kept_over_a_reboot_only_if_they_asked() {
     };
     let soon = || Some(Instant::now() + Duration::from_secs(5));
     assert_eq!(watch(State::Running.into(), false).unwrap(), State::Running);
+    watch(State::Running.into(), true).unwrap_err();
     let frozen = watch(State::Frozen.into(), false).unwrap_err();
     let stopped = watch(State::Stopped.into(), false).unwrap_err();
     monitor.client.serve_state(State::Frozen).unwrap();

@@ -6,6 +6,7 @@
 
 pub mod attach;
 mod cgroup;
+pub mod control;
 mod error;
 mod hooks;
 mod idmap;

@@ -198,7 +198,11 @@ fn no_descriptor_of_the_host_reaches_the_container() {
     let peer = peer!("fds");
     let host: std::fs::File = std::fs::File::open("/").unwrap();
     rlxc_sys::exec::duplicate(host.as_raw_fd()).unwrap();
-    let text = peer.output(&["sh", "-c", "for fd in /proc/$$/fd/*; do readlink $fd; done; true"]);
+    let text = peer.output(&[
+        "sh",
+        "-c",
+        "for fd in /proc/$$/fd/*; do readlink $fd; done; true",
+    ]);
     assert_eq!(text.lines().count(), 3, "{text}");
     assert!(text.lines().all(|target| target != "/"), "{text}");
 }

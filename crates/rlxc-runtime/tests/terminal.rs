@@ -213,6 +213,7 @@ fn a_relay_shows_everything_that_was_written_before_the_end() {
         stdout: stdout.as_fd(),
         escape: Some(1),
         ended: Some(ended.as_fd()),
+        resized: None,
     });
     assert_eq!(end.unwrap(), End::Ended);
     drop(stdout);
@@ -245,6 +246,7 @@ fn a_relay_restores_the_users_terminal_and_brings_its_size() {
         stdout: user.pts.as_fd(),
         escape: Some(1),
         ended: None,
+        resized: None,
     });
     assert_eq!(end.unwrap(), End::Escaped);
     typist.join().unwrap();

@@ -393,7 +393,10 @@ fn serve(
     let command = Command::from_number(request.command).ok_or(Errno::ENOSYS)?;
     match command {
         Command::GetTtyFd => Ok(give_tty(handler, request.data)),
-        Command::TerminalWinch => Ok(Served::silent()),
+        Command::TerminalWinch => {
+            handler.window_changed();
+            Ok(Served::silent())
+        }
         Command::Stop => {
             handler.stop()?;
             Ok(Served::of(Reply::Silent(After::HoldStop)))
@@ -492,7 +495,9 @@ fn give_tty(handler: &mut dyn Handler, wanted: i32) -> Served {
 }
 
 fn add_state_client(wish: StateWish, state: State) -> Served {
-    match wish.states.contains(state) {
+    // Who waits for the next RUNNING, over a reboot, does not mean the present one.
+    let reached = wish.states.contains(state) && !(wish.over_reboot && state == State::Running);
+    match reached {
         true => Served::send(Response::number(state.number())),
         false => Served::with_fds(
             Response::number(State::COUNT as i32),

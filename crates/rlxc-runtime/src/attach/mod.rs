@@ -124,6 +124,7 @@ impl Attached {
             stdout: stdout.as_fd(),
             escape: None,
             ended: Some(self.pidfd()),
+            resized: None,
         })?;
         if let End::Signalled(signal) = end {
             // What would have killed us is for the process that stands in for us.

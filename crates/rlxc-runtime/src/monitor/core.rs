@@ -123,6 +123,10 @@ impl Handler for Core {
         self.terminals.tty_returned(number);
     }
 
+    fn window_changed(&mut self) {
+        self.terminals.window_changed();
+    }
+
     fn config_item(&mut self, key: &str) -> Option<String> {
         let value = self.config.get(key);
         process::release_free_memory();

@@ -15,7 +15,6 @@ const MAX_INPUT: usize = 64 * 1024;
 const LEAVE: u8 = b'q';
 
 /// A terminal to show.
-#[derive(Debug)]
 pub struct Relay<'a> {
     /// The terminal's ptx
     pub ptx: BorrowedFd<'a>,
@@ -27,6 +26,20 @@ pub struct Relay<'a> {
     pub escape: Option<u8>,
     /// Readable when the other side has ended: a pidfd, or the connection that holds the tty
     pub ended: Option<BorrowedFd<'a>>,
+    /// Called when the window's size has been given to the ptx
+    pub resized: Option<&'a dyn Fn()>,
+}
+
+impl std::fmt::Debug for Relay<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Relay")
+            .field("ptx", &self.ptx)
+            .field("stdin", &self.stdin)
+            .field("stdout", &self.stdout)
+            .field("escape", &self.escape)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a [`relay()`] is over.
@@ -193,6 +206,9 @@ impl Loop<'_> {
         if let Some(now) = size.filter(|now| Some(*now) != self.size) {
             self.size = Some(now);
             let _ = tty::set_window_size(self.relay.ptx, now);
+            if let Some(resized) = self.relay.resized {
+                resized();
+            }
         }
     }
 }

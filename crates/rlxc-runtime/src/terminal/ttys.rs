@@ -81,6 +81,13 @@ impl Terminals {
         }
     }
 
+    /// Brings the window size of the console's client to the console.
+    pub fn window_changed(&mut self) {
+        if let Some(console) = &mut self.console {
+            console.propagate_window_size();
+        }
+    }
+
     /// Reads or clears the console's ring buffer.
     ///
     /// # Errors

@@ -1,0 +1,74 @@
+//! What is done to a running container from outside: stop, shut down, reboot, freeze, wait, console.
+//!
+//! All of it asks the container's monitor by [`rlxc_monitor::Client`], whose deadline keeps a stuck
+//! monitor from keeping the caller: then the error is `Unresponsive`. Simple questions (state, init's
+//! pid and pidfd, items of the running configuration, the console's log, whether the caller may
+//! control the container) are methods of that client.
+
+mod console;
+mod device;
+mod freezer;
+mod halt;
+mod wait;
+
+use std::io;
+
+use nix::errno::Errno;
+
+pub use console::{ConsoleOptions, console};
+pub use device::{DeviceAccess, change_device};
+pub use freezer::{freeze, unfreeze};
+pub use halt::{Halt, Outcome, Reception, processes, reboot, reboot_wait, shutdown, stop};
+pub use wait::wait;
+
+use crate::terminal::TerminalError;
+
+/// Why something could not be done to a container.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The monitor cannot be asked, or said no
+    #[error(transparent)]
+    Monitor(#[from] rlxc_monitor::Error),
+    /// The terminal failed
+    #[error(transparent)]
+    Terminal(#[from] TerminalError),
+    /// Something about the container failed
+    #[error("cannot {operation} container {name}")]
+    Call {
+        /// What was tried
+        operation: &'static str,
+        /// The container
+        name: String,
+        /// Why
+        #[source]
+        source: io::Error,
+    },
+    /// It took longer than the caller would wait
+    #[error("container {name} did not {operation} in time")]
+    TimedOut {
+        /// What should have happened
+        operation: &'static str,
+        /// The container
+        name: String,
+    },
+}
+
+impl ControlError {
+    /// The errno behind it, if there is one.
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Monitor(error) => error.errno(),
+            Self::Terminal(error) => error.errno(),
+            Self::Call { source, .. } => source.raw_os_error().map(Errno::from_raw),
+            Self::TimedOut { .. } => Some(Errno::ETIMEDOUT),
+        }
+    }
+
+    fn call<E: Into<io::Error>>(operation: &'static str, name: &str) -> impl Fn(E) -> Self {
+        move |source| Self::Call {
+            operation,
+            name: name.to_owned(),
+            source: source.into(),
+        }
+    }
+}
