@@ -185,6 +185,24 @@ pub struct Statistics {
     pub tx_dropped: u64,
 }
 
+impl Statistics {
+    /// These counters as the other end of a pair counts them: what the host received, the
+    /// container sent.
+    #[must_use]
+    pub fn from_other_end(self) -> Self {
+        Self {
+            rx_packets: self.tx_packets,
+            tx_packets: self.rx_packets,
+            rx_bytes: self.tx_bytes,
+            tx_bytes: self.rx_bytes,
+            rx_errors: self.tx_errors,
+            tx_errors: self.rx_errors,
+            rx_dropped: self.tx_dropped,
+            tx_dropped: self.rx_dropped,
+        }
+    }
+}
+
 /// A link as the kernel describes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {

@@ -1,5 +1,5 @@
 //! A network namespace as "host" and one as "container", both made by the test.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
