@@ -193,20 +193,7 @@ impl Created {
     pub fn recover(&self, netlink: &mut Netlink, context: &Context) -> Vec<Error> {
         let mut errors = Vec::new();
         for undo in self.nics.iter().flat_map(|nic| nic.undo.iter().rev()) {
-            let result = match undo {
-                Undo::Phys {
-                    name,
-                    inside,
-                    address,
-                    mtu,
-                    index,
-                    ..
-                } => find_returned(netlink, *index, inside, address).and_then(|link| match link {
-                    Some(link) => restore(netlink, &link, name, address, *mtu),
-                    None => Ok(()),
-                }),
-                other => undo_one(other, netlink, context, None, Depth::All),
-            };
+            let result = undo_one(undo, netlink, context, None, Depth::All);
             errors.extend(result.err());
         }
         errors
@@ -273,28 +260,17 @@ fn undo_one(
             Some(netns) => user_nic::delete(context, netns, bridge, name),
             None => Ok(()),
         },
-        Undo::Phys {
-            index,
-            name,
-            address,
-            mtu,
-            phy,
-            inside,
-        } => {
-            let returned = match netns {
-                Some(netns) => bring_back(netns, *index, name, *phy),
-                None => Ok(()),
+        Undo::Phys { .. } => {
+            let came_back = match netns {
+                Some(netns) => bring_back(netns, netlink, undo)?,
+                None => false,
             };
-            // Also after a move that failed or had not happened yet: the link may be here.
-            let by_name = netlink.link(name)?;
-            let link = match by_name {
-                Some(link) => Some(link),
-                None => find_returned(netlink, *index, inside, address)?,
-            };
-            if let Some(link) = link {
-                restore(netlink, &link, name, address, *mtu)?;
+            // It may never have left, or the kernel was faster.
+            if came_back {
+                Ok(())
+            } else {
+                restore_returned(netlink, undo)
             }
-            returned
         }
     }
 }
@@ -322,84 +298,99 @@ fn delete_veth(netlink: &mut Netlink, index: u32, name: &str) -> Result<()> {
     }
 }
 
-/// Moves a phys link from the container's namespace to the caller's under its old name.
-fn bring_back(netns: BorrowedFd<'_>, index: u32, name: &str, phy: Option<u32>) -> Result<()> {
+/// Moves a phys link from the container's namespace to the caller's, as it was. Returns whether
+/// it was there.
+fn bring_back(netns: BorrowedFd<'_>, netlink: &mut Netlink, undo: &Undo) -> Result<bool> {
+    let Undo::Phys {
+        index,
+        name,
+        address,
+        mtu,
+        phy,
+        ..
+    } = undo
+    else {
+        return Ok(false);
+    };
     let own = own_namespace()?;
     let own = own.as_fd();
-    netns::run_in(netns, || {
+    // The kernel moves first and renames then: a name nobody has makes the move safe.
+    let spare = crate::names::random_name("phys", 6)?;
+    let found = netns::run_in(netns, || {
         let mut inside = Netlink::open()?;
-        let Some(link) = inside.link_by_index(index)? else {
-            return Ok(());
+        let Some(link) = inside.link_by_index(*index)? else {
+            return Ok(false);
         };
-        let down = Change {
+        let reset = Change {
             up: Some(false),
+            name: Some(&spare),
+            address: (link.address != *address && !address.is_empty()).then_some(address),
+            mtu: (link.mtu != *mtu).then_some(*mtu),
             ..Change::default()
         };
-        inside.request(change(index, &down, format!("set \"{}\" down", link.name)))?;
-        if let Some(phy) = phy {
-            let rename = Change {
-                name: Some(name),
-                ..Change::default()
-            };
-            inside.request(change(
-                index,
-                &rename,
-                format!("rename the link to \"{name}\""),
-            ))?;
-            return wireless::move_phy(phy, Target::Fd(own));
-        }
-        let rename = (link.name != name).then_some(name);
-        let back = Change {
-            name: rename,
-            target: Some(Target::Fd(own)),
-            ..Change::default()
-        };
-        let what = format!("give \"{name}\" back to the host");
-        match inside.request(change(index, &back, what)) {
-            // The old name is taken by now: the link matters more than its name.
-            Err(error) if error.is(Errno::EEXIST) => {
-                let spare = crate::names::random_name("phys", 6)?;
+        let what = format!("restore MAC address and MTU of \"{name}\"");
+        let reset = inside.request(change(*index, &reset, what));
+        match phy {
+            Some(phy) => wireless::move_phy(*phy, Target::Fd(own))?,
+            None => {
                 let back = Change {
-                    name: Some(&spare),
                     target: Some(Target::Fd(own)),
                     ..Change::default()
                 };
                 inside.request(change(
-                    index,
+                    *index,
                     &back,
-                    format!("give the link back as \"{spare}\""),
+                    format!("give \"{name}\" back to the host"),
                 ))?;
-                Err(error)
             }
-            other => other,
         }
-    })
+        reset.map(|()| true)
+    })?;
+    if found {
+        let link = netlink.need_link(&spare, ": it did not come back from the container")?;
+        let rename = Change {
+            name: Some(name),
+            ..Change::default()
+        };
+        let what = format!("give the link that came back as \"{spare}\" its old name \"{name}\"");
+        netlink.request(change(link.index, &rename, what))?;
+    }
+    Ok(found)
 }
 
-/// Finds a link that came back under another name: by index and MAC address, by its hardware
-/// address, or by its name in the container and MAC address.
+/// Restores a phys link that the kernel gave back, or that never left.
+fn restore_returned(netlink: &mut Netlink, undo: &Undo) -> Result<()> {
+    let Undo::Phys {
+        index,
+        name,
+        inside,
+        address,
+        mtu,
+        ..
+    } = undo
+    else {
+        return Ok(());
+    };
+    match find_returned(netlink, *index, [name, inside], address)? {
+        Some(link) => restore(netlink, &link, name, address, *mtu),
+        None => Ok(()),
+    }
+}
+
+/// Finds a link that came back under another name: by its hardware address, or by its index or
+/// name in the container together with one of the two names or its MAC address.
 fn find_returned(
     netlink: &mut Netlink,
     index: u32,
-    inside: &str,
+    names: [&String; 2],
     address: &[u8],
 ) -> Result<Option<Link>> {
-    let links = netlink.links()?;
-    let same = |link: &&Link| {
+    let ours = |link: &Link| {
         let hardware = !link.permanent_address.is_empty() && link.permanent_address == address;
-        hardware || link.address == address || (link.index == index && link.name == inside)
+        let named = names.contains(&&link.name);
+        hardware || (link.index == index && named) || (named && link.address == address)
     };
-    let found = links
-        .iter()
-        .filter(same)
-        .find(|link| link.index == index || link.name == inside);
-    Ok(found
-        .or_else(|| {
-            links
-                .iter()
-                .find(|l| !l.permanent_address.is_empty() && l.permanent_address == address)
-        })
-        .cloned())
+    Ok(netlink.links()?.into_iter().find(ours))
 }
 
 /// Name, MAC address and MTU as they were.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use rlxc_config::{IpvlanIsolation, IpvlanMode, MacvlanMode, Nic, NicKind, Veth, VethMode};
@@ -249,23 +250,33 @@ impl Maker<'_, '_> {
         }
     }
 
-    /// Deletes a link called `name` that is left of a container whose namespace is being taken
-    /// down by the kernel. Returns whether there was one.
+    /// Deletes a link called `name` that is left of a container whose namespace is ending.
+    /// Returns whether the name is free now. The last process may be just about to leave it, so
+    /// this looks again for a fifth of a second before it believes that the name is in use.
     fn clear_orphan(&mut self, name: &str) -> Result<bool> {
-        let Some(link) = self.netlink.link(name)? else {
-            return Ok(true);
-        };
-        let orphan = link.kind.as_deref() == Some("veth") && link.link_netns.is_some_and(|n| n < 0);
-        if orphan {
-            match self
-                .netlink
-                .request(crate::netlink::delete(link.index, name))
-            {
-                Err(error) if !error.is(Errno::ENODEV) => return Err(error),
-                _ => {}
+        let mut pause = Duration::from_millis(1);
+        loop {
+            let Some(link) = self.netlink.link(name)? else {
+                return Ok(true);
+            };
+            let (Some(id), Some("veth")) = (link.link_netns, link.kind.as_deref()) else {
+                return Ok(false);
+            };
+            if !self.netlink.namespace_in_use(id)? {
+                match self
+                    .netlink
+                    .request(crate::netlink::delete(link.index, name))
+                {
+                    Err(error) if !error.is(Errno::ENODEV) => return Err(error),
+                    _ => return Ok(true),
+                }
             }
+            if pause > Duration::from_millis(128) {
+                return Ok(false);
+            }
+            std::thread::sleep(pause);
+            pause *= 2;
         }
-        Ok(orphan)
     }
 
     /// Checks what `bridge` is, and adds the port if Open vSwitch must do it.

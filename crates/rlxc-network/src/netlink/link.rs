@@ -30,6 +30,7 @@ const IFLA_EXT_MASK: u16 = 29;
 const IFLA_NUM_TX_QUEUES: u16 = 31;
 const IFLA_NUM_RX_QUEUES: u16 = 32;
 const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_TARGET_NETNSID: u16 = 46;
 const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
 const IFLA_PERM_ADDRESS: u16 = 54;
@@ -458,6 +459,25 @@ impl Netlink {
     pub fn links(&mut self) -> Result<Vec<Link>> {
         let ask = Message::new(RTM_GETLINK, 0, "list the links").fixed(&ifinfo(0, 0, 0, 0));
         self.query(ask, true, Link::parse)
+    }
+
+    /// Whether the namespace with this kernel id is still in use. One whose last process and
+    /// descriptor are gone is not, even while the kernel has not taken it down yet.
+    ///
+    /// # Errors
+    /// Any other answer of the kernel.
+    pub(crate) fn namespace_in_use(&mut self, id: i32) -> Result<bool> {
+        if id < 0 {
+            return Ok(false);
+        }
+        let ask = Message::new(RTM_GETLINK, 0, "look into the other end's namespace")
+            .fixed(&ifinfo(0, 1, 0, 0))
+            .u32(IFLA_TARGET_NETNSID, id.cast_unsigned());
+        match self.query(ask, false, |_, _| Some(())) {
+            Err(error) if error.is(Errno::EINVAL) => Ok(false),
+            Err(error) if !error.is(Errno::EACCES) && !error.is(Errno::ENODEV) => Err(error),
+            _ => Ok(true),
+        }
     }
 
     /// As [`Netlink::link`], where a missing one is an error.
