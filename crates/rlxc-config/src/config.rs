@@ -95,6 +95,56 @@ pub struct Config {
     pub rcfile: Option<PathBuf>,
 }
 
+/// What holds where a key is not set.
+impl Config {
+    /// `lxc.rootfs.mount`, by default LIBDIR/lxc/rootfs.
+    pub fn rootfs_mount(&self) -> PathBuf {
+        match &self.rootfs.mount {
+            Some(path) => PathBuf::from(path),
+            None => PathBuf::from(crate::paths::default_rootfs_mount()),
+        }
+    }
+
+    /// Bytes of the tmpfs on /dev: `lxc.autodev.tmpfs.size`, by default 500000.
+    pub fn autodev_tmpfs_bytes(&self) -> u32 {
+        match self.autodev.tmpfs_size {
+            0 => 500_000,
+            size => size,
+        }
+    }
+
+    /// `lxc.signal.stop`, by default SIGKILL.
+    pub fn stop_signal(&self) -> i32 {
+        set_signal(self.signals.stop).unwrap_or(libc::SIGKILL)
+    }
+
+    /// `lxc.signal.reboot`, by default SIGINT.
+    pub fn reboot_signal(&self) -> i32 {
+        set_signal(self.signals.reboot).unwrap_or(libc::SIGINT)
+    }
+
+    /// `lxc.signal.halt`; by default SIGPWR, or SIGRTMIN+3 if init blocks that one (systemd does).
+    pub fn halt_signal(&self, init_blocks_rtmin3: bool) -> i32 {
+        const SIGRTMIN_3: i32 = 37;
+        let default = if init_blocks_rtmin3 {
+            SIGRTMIN_3
+        } else {
+            libc::SIGPWR
+        };
+        set_signal(self.signals.halt).unwrap_or(default)
+    }
+
+    /// `lxc.monitor.signal.pdeath`, by default SIGKILL; 0 = none.
+    pub fn pdeath_signal(&self) -> i32 {
+        self.monitor_signal_pdeath.unwrap_or(libc::SIGKILL)
+    }
+}
+
+/// Zero means "not set" to LXC.
+fn set_signal(signal: Option<i32>) -> Option<i32> {
+    signal.filter(|n| *n != 0)
+}
+
 /// Execution domain of `lxc.arch`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Personality {
@@ -272,7 +322,7 @@ pub struct Log {
     pub level: Option<u8>,
     /// `.file`
     pub file: Option<PathBuf>,
-    /// `.syslog`: facility name in lower case
+    /// `.syslog`: facility name as given (`daemon`, `local0` … in any case)
     pub syslog: Option<String>,
 }
 

@@ -37,3 +37,8 @@ build_path!(
     /// Run-time data: `lxc/lock`, `lxc/nics`.
     RUNDIR, "RLXC_RUNDIR", "/run"
 );
+
+/// The default of `lxc.rootfs.mount`: LIBDIR/lxc/rootfs.
+pub fn default_rootfs_mount() -> String {
+    format!("{LIBDIR}/lxc/rootfs")
+}

@@ -1,0 +1,409 @@
+//! A configuration as text and as typed values, kept in step.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use crate::config::Config;
+use crate::error::{KeyError, LineError, LoadError, Location};
+use crate::hwaddr;
+use crate::keys::{self, Fault, KEY_TABLE};
+use crate::legacy;
+use crate::line::{Line, Lines};
+use crate::load::{self, Includes};
+use crate::save;
+
+const INCLUDE: &str = "lxc.include";
+
+/// Where a value was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Assignment {
+    pub(crate) key: String,
+    /// `None`: by [`Document::set`]
+    pub(crate) at: Option<Location>,
+}
+
+/// A container's configuration: the text as written and the [`Config`] that it means.
+///
+/// The text is LXC's "unexpanded" text: files loaded and keys set, without what they include.
+/// [`Self::set`], [`Self::clear`] and [`Self::load_file`] change both as LXC 7.0.0 does, and
+/// [`Self::save`] writes what its `save_config` would.
+///
+/// # References
+/// lxc.container.conf(5)
+#[derive(Debug, Clone, Default)]
+pub struct Document {
+    text: Vec<u8>,
+    config: Config,
+    origins: Option<Vec<Assignment>>,
+}
+
+impl Document {
+    /// An empty configuration: every key at its default.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Like [`Self::new`], and remembers where each value comes from (for [`Self::effective`](crate::Document::effective)).
+    pub fn with_origins() -> Self {
+        Self {
+            origins: Some(Vec::new()),
+            ..Self::default()
+        }
+    }
+
+    /// The typed values.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The typed values, for a runtime that fills in what it chose. The text does not follow.
+    pub fn config_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
+    /// The unexpanded text. Bytes that are not UTF-8 are shown as U+FFFD; [`Self::save`] keeps them.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.text)
+    }
+
+    /// The unexpanded text, byte by byte.
+    pub fn text_bytes(&self) -> &[u8] {
+        &self.text
+    }
+
+    #[allow(dead_code)]
+    pub(crate) fn assignments(&self) -> &[Assignment] {
+        self.origins.as_deref().unwrap_or_default()
+    }
+
+    /// Adds a file: its values to the typed configuration, its lines to the text.
+    ///
+    /// # Errors
+    /// The first wrong line or unreadable file, with its place. What was read before stays, as in LXC.
+    pub fn load_file(&mut self, path: &Path) -> Result<(), LoadError> {
+        self.load(path, &mut Includes::default(), false)
+    }
+
+    /// Adds text as if it stood in a file of this name (no file is read but those it includes).
+    ///
+    /// # Errors
+    /// As [`Self::load_file`].
+    pub fn load_text(&mut self, name: &Path, text: &[u8]) -> Result<(), LoadError> {
+        self.load_bytes(name, text, &mut Includes::default(), false)
+    }
+
+    fn load(
+        &mut self,
+        path: &Path,
+        includes: &mut Includes,
+        included: bool,
+    ) -> Result<(), LoadError> {
+        let text = includes.enter(path)?;
+        if self.config.rcfile.is_none() {
+            self.config.rcfile = Some(path.to_owned());
+        }
+        let result = self.load_bytes(path, &text, includes, included);
+        includes.leave();
+        result
+    }
+
+    fn load_bytes(
+        &mut self,
+        path: &Path,
+        text: &[u8],
+        includes: &mut Includes,
+        included: bool,
+    ) -> Result<(), LoadError> {
+        if !included {
+            self.text.reserve(text.len() + 1);
+        }
+        let valid = std::str::from_utf8(text).ok();
+        for (number, range) in Lines::new(text) {
+            let raw = &text[range.clone()];
+            let line = match valid {
+                Some(valid) => Cow::Borrowed(&valid[range]),
+                None => String::from_utf8_lossy(raw),
+            };
+            let parsed = Line::parse(line.as_bytes());
+            if let Line::Pair { key, value } = &parsed
+                && hwaddr::is_key(&line[key.clone()])
+            {
+                // The saved text holds the address that was chosen.
+                let filled = hwaddr::fill(&line[value.clone()]);
+                let line = format!("{}{filled}{}", &line[..value.start], &line[value.end..]);
+                let end = value.start + filled.len();
+                let parsed = Line::Pair {
+                    key: key.clone(),
+                    value: value.start..end,
+                };
+                self.load_line(
+                    (path, number),
+                    line.as_bytes(),
+                    &line,
+                    &parsed,
+                    includes,
+                    included,
+                )?;
+            } else {
+                self.load_line((path, number), raw, &line, &parsed, includes, included)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the line and carries it out.
+    fn load_line(
+        &mut self,
+        (file, number): (&Path, usize),
+        raw: &[u8],
+        line: &str,
+        parsed: &Line,
+        includes: &mut Includes,
+        included: bool,
+    ) -> Result<(), LoadError> {
+        let located = |column: usize, source: LineError| LoadError::Line {
+            at: Location {
+                file: file.to_owned(),
+                line: number,
+                column: column + 1,
+            },
+            source: Box::new(source),
+        };
+        if let Some(column) = raw.iter().position(|b| *b == 0) {
+            return Err(located(column, LineError::Nul));
+        }
+        if !included {
+            if !matches!(parsed, Line::Blank) {
+                self.text.extend_from_slice(raw);
+            }
+            self.text.push(b'\n');
+        }
+        let (key, value) = match parsed {
+            Line::Pair { key, value } => (key.clone(), value.clone()),
+            Line::NoEquals => {
+                let column = line.len() - line.trim_start().len();
+                return Err(located(column, LineError::NoEquals));
+            }
+            Line::Blank | Line::Comment | Line::Ignored => return Ok(()),
+        };
+        let (name, text) = (&line[key.clone()], &line[value.clone()]);
+        self.apply(name, text, includes).map_err(|error| {
+            let column = match &error {
+                KeyError::Unknown { .. } => key.start,
+                KeyError::Value { source, .. } => value.start + source.span.map_or(0, |s| s.0),
+                _ => value.start,
+            };
+            located(column, error.into())
+        })?;
+        self.record(name, text, || {
+            Some(Location {
+                file: file.to_owned(),
+                line: number,
+                column: key.start + 1,
+            })
+        });
+        Ok(())
+    }
+
+    fn record(&mut self, key: &str, value: &str, at: impl FnOnce() -> Option<Location>) {
+        let Some(origins) = &mut self.origins else {
+            return;
+        };
+        if value.is_empty() {
+            let below = format!("{key}.");
+            origins.retain(|a| a.key != key && !a.key.starts_with(&below));
+        } else if key != INCLUDE {
+            origins.push(Assignment {
+                key: key.to_owned(),
+                at: at(),
+            });
+        }
+    }
+
+    /// Runs the key's handler.
+    fn apply(&mut self, key: &str, value: &str, includes: &mut Includes) -> Result<(), KeyError> {
+        let (row, rest) = keys::lookup(key).ok_or_else(|| unknown(key))?;
+        if row.name == INCLUDE {
+            return self
+                .include(value, includes)
+                .map_err(|source| KeyError::Include {
+                    key: key.to_owned(),
+                    value: value.to_owned(),
+                    source: Box::new(source),
+                });
+        }
+        (row.parse)(&mut self.config, rest, value).map_err(|fault| failed(key, value, fault))
+    }
+
+    fn include(&mut self, value: &str, includes: &mut Includes) -> Result<(), LoadError> {
+        if value.is_empty() {
+            return Ok(());
+        }
+        for path in load::targets(value)? {
+            self.load(&path, includes, true)?;
+        }
+        Ok(())
+    }
+
+    /// Sets a key, as `set_config_item` does: the value is stored and the line `key = value` appended;
+    /// an empty value clears the key and removes its lines.
+    ///
+    /// # Errors
+    /// An unknown key, a wrong value, or a line break or NUL in either (nothing is changed then).
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), KeyError> {
+        one_line(key, key)?;
+        one_line(key, value)?;
+        self.apply(key, value, &mut Includes::default())?;
+        if value.is_empty() {
+            self.remove_lines(key);
+        } else {
+            for part in [key, " = ", value, "\n"] {
+                self.text.extend_from_slice(part.as_bytes());
+            }
+        }
+        self.record(key, value, || None);
+        Ok(())
+    }
+
+    /// Resets a key to its default and removes its lines, as `clear_config_item` does.
+    ///
+    /// # Errors
+    /// An unknown key, or a network that is not configured.
+    pub fn clear(&mut self, key: &str) -> Result<(), KeyError> {
+        let (row, rest) = keys::lookup(key).ok_or_else(|| unknown(key))?;
+        (row.clear)(&mut self.config, rest).map_err(|fault| failed(key, "", fault))?;
+        self.remove_lines(key);
+        self.record(key, "", || None);
+        Ok(())
+    }
+
+    /// Forgets everything: values, text, and which file was read first.
+    pub fn clear_all(&mut self) {
+        let origins = self.origins.as_ref().map(|_| Vec::new());
+        *self = Self {
+            origins,
+            ..Self::default()
+        };
+    }
+
+    /// A key's value in the form of LXC's getter: lists with a newline after each element, numbers
+    /// in decimal, an empty text for what is not set.
+    ///
+    /// # Errors
+    /// An unknown key, a network that is not configured, or a key that can only be written.
+    pub fn get(&self, key: &str) -> Result<String, KeyError> {
+        let (row, rest) = keys::lookup(key).ok_or_else(|| unknown(key))?;
+        (row.show)(&self.config, rest).map_err(|fault| failed(key, "", fault))
+    }
+
+    /// The names that LXC's `get_keys` lists: all keys, or the sub-keys of a prefix (without it).
+    ///
+    /// # Errors
+    /// A prefix without sub-keys.
+    pub fn keys(&self, prefix: Option<&str>) -> Result<Vec<String>, KeyError> {
+        let owned = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
+        let Some(prefix) = prefix else {
+            return Ok(KEY_TABLE
+                .iter()
+                .filter(|row| row.listed && !row.name.ends_with('.'))
+                .map(|row| row.name.to_owned())
+                .collect());
+        };
+        let of_nic = prefix
+            .strip_prefix("lxc.net.")
+            .and_then(|rest| keys::net::keys_of(&self.config, rest));
+        match of_nic {
+            Some(list) => Ok(owned(&list)),
+            None => keys::subkeys(prefix)
+                .map(owned)
+                .ok_or_else(|| KeyError::NoSubkeys {
+                    key: prefix.to_owned(),
+                }),
+        }
+    }
+
+    /// Removes the lines of a key from the text.
+    pub(crate) fn remove_lines(&mut self, key: &str) {
+        let family = matches!(key, "lxc.net" | "lxc.network" | "lxc.hook" | "lxc.cgroup")
+            || key
+                .strip_prefix("lxc.net.")
+                .is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
+        let is_of_key = |line: &[u8]| {
+            let Some(rest) = line.strip_prefix(key.as_bytes()) else {
+                return false;
+            };
+            match rest.first() {
+                None => false,
+                Some(b'.') => family && !(key == "lxc.cgroup" && is_cgroup_setting(rest)),
+                Some(next) => *next == b'=' || crate::line::is_space(*next),
+            }
+        };
+        let mut kept = Vec::with_capacity(self.text.len());
+        for line in self
+            .text
+            .split_inclusive(|b| *b == b'\n')
+            .filter(|l| !is_of_key(l))
+        {
+            kept.extend_from_slice(line);
+        }
+        self.text = kept;
+    }
+
+    /// Writes the text to `path`, replacing the file in one step. An existing file keeps its owner and
+    /// mode; a new one gets 0660 less the umask.
+    ///
+    /// # Errors
+    /// The file or its directory cannot be written; an existing file is untouched then.
+    pub fn save(&self, path: &Path) -> Result<(), LoadError> {
+        save::save(path, &self.text).map_err(|source| LoadError::Write {
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+/// `lxc.cgroup.dir*` and `.relative` are settings of their own, not v1 limits.
+fn is_cgroup_setting(rest: &[u8]) -> bool {
+    [&b".dir"[..], b".relative"].iter().any(|name| {
+        rest.strip_prefix(*name)
+            .is_some_and(|tail| matches!(tail.first(), Some(b'.' | b' ' | b'=' | b'\t')))
+    })
+}
+
+fn one_line(key: &str, text: &str) -> Result<(), KeyError> {
+    match text.bytes().position(|b| matches!(b, b'\n' | b'\r' | 0)) {
+        Some(offset) => Err(KeyError::LineBreak {
+            key: key.replace(['\n', '\r', '\0'], "?"),
+            offset,
+        }),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn unknown(key: &str) -> KeyError {
+    let hint = match (legacy::replacement(key), keys::nearest_key(key)) {
+        (Some(new), _) => {
+            format!("; since LXC 2.1 it is {new} (lxc-update-config converts a file)")
+        }
+        (None, Some(near)) => format!("; did you mean {near}?"),
+        (None, None) => String::new(),
+    };
+    KeyError::Unknown {
+        key: key.to_owned(),
+        hint,
+    }
+}
+
+pub(crate) fn failed(key: &str, value: &str, fault: Fault) -> KeyError {
+    let owned = key.to_owned();
+    match fault {
+        Fault::Value(source) => KeyError::Value {
+            key: owned,
+            value: value.to_owned(),
+            source,
+        },
+        Fault::Unknown => unknown(key),
+        Fault::NotReadable => KeyError::NotReadable { key: owned },
+        Fault::NoSuchNic => KeyError::NoSuchNic { key: owned },
+    }
+}

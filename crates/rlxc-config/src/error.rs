@@ -1,0 +1,243 @@
+//! Errors of this crate: what failed, where, and what would have been right.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// A position in a configuration file. Lines and columns count from 1, columns in bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Location {
+    /// The file.
+    pub file: PathBuf,
+    /// Line number, empty lines counted.
+    pub line: usize,
+    /// Column of the first offending byte.
+    pub column: usize,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
+    }
+}
+
+/// A value that its key does not take.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ValueError {
+    /// What is wrong, with the expected form.
+    pub message: String,
+    /// Offset and length of the offending part inside the value; `None` = all of it.
+    pub span: Option<(usize, usize)>,
+    /// The errno of the C API.
+    pub errno: i32,
+}
+
+impl ValueError {
+    /// An EINVAL with this message.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            span: None,
+            errno: libc::EINVAL,
+        }
+    }
+
+    /// `expected WHAT`.
+    pub(crate) fn expected(what: impl fmt::Display) -> Self {
+        Self::new(format!("expected {what}"))
+    }
+
+    /// With another errno.
+    pub(crate) fn errno(mut self, errno: i32) -> Self {
+        self.errno = errno;
+        self
+    }
+
+    /// Pointing at `part`, which must be a slice of `value`.
+    pub(crate) fn at(mut self, value: &str, part: &str) -> Self {
+        let start = (part.as_ptr() as usize).wrapping_sub(value.as_ptr() as usize);
+        if start <= value.len() && start + part.len() <= value.len() {
+            self.span = Some((start, part.len()));
+        }
+        self
+    }
+}
+
+/// Why a key cannot be set, read or cleared.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// No such key.
+    #[error("unknown key {key}{hint}")]
+    Unknown {
+        /// The key as given.
+        key: String,
+        /// `; did you mean …` or the way out for a legacy key, else empty.
+        hint: String,
+    },
+    /// The key does not take this value.
+    #[error("{key} cannot be set to {value:?}")]
+    Value {
+        /// The key.
+        key: String,
+        /// The value as given.
+        value: String,
+        /// What is wrong with it.
+        #[source]
+        source: ValueError,
+    },
+    /// The value would write more than one line into the configuration file.
+    #[error("the value of {key} holds a line break or NUL byte at offset {offset}")]
+    LineBreak {
+        /// The key.
+        key: String,
+        /// Offset in the value (or in the key).
+        offset: usize,
+    },
+    /// The key can only be written (`lxc.include`).
+    #[error("{key} cannot be read")]
+    NotReadable {
+        /// The key.
+        key: String,
+    },
+    /// The key names a network interface that is not configured.
+    #[error("{key} names a network that is not configured")]
+    NoSuchNic {
+        /// The key.
+        key: String,
+    },
+    /// The key has no sub-keys to list.
+    #[error("{key} has no sub-keys")]
+    NoSubkeys {
+        /// The prefix as given.
+        key: String,
+    },
+    /// The file or directory named by `lxc.include` cannot be used.
+    #[error("{key} of {value} failed")]
+    Include {
+        /// The key.
+        key: String,
+        /// Its value.
+        value: String,
+        /// Why.
+        #[source]
+        source: Box<LoadError>,
+    },
+}
+
+impl KeyError {
+    /// The errno that the C API gives for this error.
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::Value { source, .. } => source.errno,
+            Self::NotReadable { .. } => libc::ENOSYS,
+            Self::NoSuchNic { .. } => libc::ENOENT,
+            Self::Include { source, .. } => source.errno(),
+            Self::Unknown { .. } | Self::LineBreak { .. } | Self::NoSubkeys { .. } => libc::EINVAL,
+        }
+    }
+}
+
+/// What is wrong with one line of a file.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// A line that begins with `lxc.` has no `=`.
+    #[error("a line that begins with \"lxc.\" must read \"key = value\": there is no \"=\"")]
+    NoEquals,
+    /// A NUL byte.
+    #[error("a NUL byte: this is no text file")]
+    Nul,
+    /// The key or value is refused.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// Why a file cannot be loaded or saved.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Opening or reading failed.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// Writing failed.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A FIFO, socket or device: reading it could block or never end.
+    #[error("{path} is no regular file")]
+    NotRegular {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file is larger than a configuration may be.
+    #[error("{path} is larger than {limit} bytes")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A file includes itself, directly or through others.
+    #[error("{path} includes itself")]
+    IncludeLoop {
+        /// The file met twice.
+        path: PathBuf,
+    },
+    /// Includes are nested too deeply, or there are too many of them.
+    #[error("{path}: more than {limit} {what}")]
+    TooMany {
+        /// The file at which the limit was met.
+        path: PathBuf,
+        /// The limit.
+        limit: usize,
+        /// `nested includes` or `included files`.
+        what: &'static str,
+    },
+    /// A line is wrong.
+    #[error("{at}: {}", key_of(source))]
+    Line {
+        /// Where.
+        at: Location,
+        /// What.
+        #[source]
+        source: Box<LineError>,
+    },
+}
+
+/// The head of a line's message: the source's own text follows in the chain.
+fn key_of(error: &LineError) -> &'static str {
+    match error {
+        LineError::NoEquals | LineError::Nul => "bad line",
+        LineError::Key(KeyError::Unknown { .. }) => "bad key",
+        LineError::Key(KeyError::Include { .. }) => "bad include",
+        LineError::Key(_) => "bad value",
+    }
+}
+
+impl LoadError {
+    /// The errno that the C API gives for this error.
+    pub fn errno(&self) -> i32 {
+        match self {
+            Self::Read { source, .. } | Self::Write { source, .. } => {
+                source.raw_os_error().unwrap_or(libc::EIO)
+            }
+            Self::NotRegular { .. } => libc::EINVAL,
+            Self::TooLarge { .. } => libc::EFBIG,
+            Self::IncludeLoop { .. } | Self::TooMany { .. } => libc::ELOOP,
+            Self::Line { source, .. } => match &**source {
+                LineError::Key(key) => key.errno(),
+                LineError::NoEquals | LineError::Nul => libc::EINVAL,
+            },
+        }
+    }
+}
