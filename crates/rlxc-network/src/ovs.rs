@@ -22,6 +22,12 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<String> {
         .unwrap_or_else(|| program.into());
     let output = Command::new(path)
         .args(arguments)
+        // lxc-user-nic runs it for others: nothing of their environment goes along.
+        .env_clear()
+        .env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        )
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .output()

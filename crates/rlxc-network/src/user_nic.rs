@@ -8,8 +8,7 @@ use crate::error::{Error, Result};
 use crate::host::Context;
 
 /// Where it is installed, in the order it is looked for.
-const PLACES: [&str; 6] = [
-    "/usr/libexec/lxc/lxc-user-nic",
+const PLACES: [&str; 5] = [
     "/usr/lib/lxc/lxc-user-nic",
     "/usr/lib/x86_64-linux-gnu/lxc/lxc-user-nic",
     "/usr/lib/aarch64-linux-gnu/lxc/lxc-user-nic",
@@ -33,14 +32,18 @@ pub fn find(context: &Context) -> Result<PathBuf> {
     let beside = std::env::current_exe()
         .ok()
         .and_then(|p| Some(p.parent()?.join("lxc-user-nic")));
-    let places = PLACES.iter().map(PathBuf::from).chain(beside);
+    let installed = Path::new(rlxc_config::paths::LIBEXECDIR).join("lxc/lxc-user-nic");
+    let shown = installed.display().to_string();
+    let places = std::iter::once(installed)
+        .chain(PLACES.iter().map(PathBuf::from))
+        .chain(beside);
     context
         .user_nic
         .clone()
         .or_else(|| places.into_iter().find(|p| p.is_file()))
         .ok_or_else(|| {
             Error::Unsupported(format!(
-                "lxc-user-nic is not installed (looked at {}): an unprivileged container needs it \
+                "lxc-user-nic is not installed (looked at {shown}, {}): an unprivileged container needs it \
              for its network, setuid root",
                 PLACES.join(", ")
             ))

@@ -1,5 +1,7 @@
 //! What cannot work is named, and leaves no link behind.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use std::collections::BTreeMap;

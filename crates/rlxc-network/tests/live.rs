@@ -1,5 +1,7 @@
 //! Running containers: what is shown, what can be lent later.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use std::process::{Child, Command};

@@ -1,5 +1,7 @@
 //! Every link type, made by the library and read back from both sides.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use std::collections::BTreeMap;

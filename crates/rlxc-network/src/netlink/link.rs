@@ -461,6 +461,31 @@ impl Netlink {
         self.query(ask, true, Link::parse)
     }
 
+    /// Makes link `index` a port of bridge `master` if there is one, and sets it up.
+    ///
+    /// # Errors
+    /// As [`Netlink::request`].
+    pub fn attach_and_set_up(&mut self, index: u32, name: &str, master: Option<u32>) -> Result<()> {
+        let changes = Change {
+            up: Some(true),
+            master,
+            ..Change::default()
+        };
+        self.request(change(
+            index,
+            &changes,
+            format!("attach \"{name}\" and set it up"),
+        ))
+    }
+
+    /// Deletes link `index`.
+    ///
+    /// # Errors
+    /// As [`Netlink::request`]; EOPNOTSUPP for one that cannot be deleted, as `lo`.
+    pub fn delete_link(&mut self, index: u32, name: &str) -> Result<()> {
+        self.request(delete(index, name))
+    }
+
     /// Whether the namespace with this kernel id is still in use. One whose last process and
     /// descriptor are gone is not, even while the kernel has not taken it down yet.
     ///

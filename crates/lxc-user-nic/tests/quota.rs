@@ -1,0 +1,187 @@
+//! The program as users run it: setuid root, quota, ownership, one answer for all refusals, and
+//! one database with LXC's own program.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::Command;
+
+/// What every script starts with: own mounts and network, a setuid copy, a user's namespace.
+const PROLOGUE: &str = r#"
+set -u
+mkdir -p /etc/lxc /run/lxc
+mount -t tmpfs -o mode=755 t /run/lxc
+mount -t tmpfs -o mode=755 t /etc/lxc
+mount -t sysfs sysfs /sys
+mkdir /run/lxc/bin && chmod 755 /run/lxc/bin
+cp "$PROGRAM" /run/lxc/bin/lxc-user-nic && chmod 4755 /run/lxc/bin/lxc-user-nic
+OURS=/run/lxc/bin/lxc-user-nic
+THEIRS=/usr/libexec/lxc/lxc-user-nic
+ip link set lo up
+ip link add br0 type bridge && ip link set br0 mtu 1400 up
+USER="setpriv --reuid 65534 --regid 65534 --clear-groups"
+PIDS=""
+sleeper() {
+    $USER unshare -Urn sleep 120 >/dev/null 2>&1 &
+    PID=$!
+    PIDS="$PIDS $PID"
+    while [ "$(readlink /proc/$PID/ns/net)" = "$(readlink /proc/self/ns/net)" ] \
+        || [ "$(cat /proc/$PID/comm)" != sleep ]; do sleep 0.01; done
+}
+trap 'kill $PIDS 2>/dev/null' EXIT
+sleeper
+"#;
+
+fn run(script: &str) -> Option<String> {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: not root");
+        return None;
+    }
+    let output = Command::new("unshare")
+        .args(["-m", "-n", "sh", "-c", &format!("{PROLOGUE}{script}")])
+        .env("PROGRAM", env!("CARGO_BIN_EXE_lxc-user-nic"))
+        .output()
+        .unwrap();
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Some(text)
+}
+
+#[test]
+fn a_user_gets_nics_up_to_the_quota_and_again_when_they_are_gone() {
+    let script = r#"
+echo 'nobody veth br0 2' >/etc/lxc/lxc-usernet
+$USER $OURS create /p c1 $PID veth br0 eth0
+$USER $OURS create /p c1 $PID veth br0
+$USER $OURS create /p c1 $PID veth br0; echo "third: $?"
+cat /run/lxc/nics
+ip -o link show type veth | grep -c 'mtu 1400.*master br0 .*fe:'
+nsenter -t $PID -U -n ip -o link | grep -c 'eth[01]@'
+kill $PID; wait $PID 2>/dev/null
+for i in $(seq 500); do [ -z "$(ip -o link show type veth)" ] && break; sleep 0.01; done
+sleeper
+$USER $OURS create /p c1 $PID veth br0 lan0
+cat /run/lxc/nics | wc -l
+"#;
+    let Some(text) = run(script) else { return };
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("eth0:2:veth65534_"), "{text}");
+    assert!(lines[1].starts_with("eth1:"), "{text}");
+    assert!(text.contains("third: 1"), "{text}");
+    assert!(text.contains("Quota reached"), "{text}");
+    assert_eq!(
+        lines
+            .iter()
+            .filter(|l| l.starts_with("nobody veth br0 veth65534_"))
+            .count(),
+        2
+    );
+    let counts: Vec<_> = lines.iter().filter(|l| l.len() == 1).collect();
+    assert_eq!(counts, [&"2", &"2", &"1"], "{text}");
+    assert!(lines.iter().any(|l| l.starts_with("lan0:")), "{text}");
+}
+
+#[test]
+fn group_rules_count_when_the_users_own_are_used_up() {
+    let script = r#"
+printf 'nobody veth br0 1\n@nogroup veth br0 1\n# four words of comment\n' >/etc/lxc/lxc-usernet
+$USER $OURS create /p c1 $PID veth br0 >/dev/null
+$USER $OURS create /p c1 $PID veth br0 >/dev/null
+$USER $OURS create /p c1 $PID veth br0
+cut -d' ' -f1-3 /run/lxc/nics
+"#;
+    let Some(text) = run(script) else { return };
+    assert!(
+        text.contains("nobody veth br0\n@nogroup veth br0\n"),
+        "{text}"
+    );
+    assert!(text.contains("Quota reached"), "{text}");
+}
+
+#[test]
+fn namespaces_of_others_are_refused_with_one_answer() {
+    let script = r#"
+echo 'nobody veth br0 9' >/etc/lxc/lxc-usernet
+mkdir -m 700 /run/lxc/secret; touch /run/lxc/secret/file /run/lxc/mine; chown nobody /run/lxc/mine
+unshare -n sleep 60 & FOREIGN=$!; PIDS="$PIDS $FOREIGN"
+sleep 0.2
+for pid in 1 $$ $FOREIGN 999999999 0 -1 abc; do $USER $OURS create /p c1 $pid veth br0 eth0; done
+for path in /run/lxc/secret/file /run/lxc/secret/none /run/lxc/mine /proc/1/ns/net /dev/null; do
+    $USER $OURS delete /p c1 $path veth br0 vethX
+done
+[ -f /run/lxc/nics ] && cat /run/lxc/nics
+ip -o link show type veth
+"#;
+    let Some(text) = run(script) else { return };
+    let answer =
+        "lxc-user-nic: the network namespace cannot be used: it must exist and belong to you";
+    assert_eq!(text.lines().filter(|l| *l == answer).count(), 12, "{text}");
+    assert_eq!(text.lines().count(), 12, "{text}");
+}
+
+#[test]
+fn only_own_records_are_deleted_and_bad_calls_make_nothing() {
+    let script = r#"
+echo 'nobody veth br0 9' >/etc/lxc/lxc-usernet
+ip link add alien0 type veth peer name alien1
+echo 'root veth br0 alien0' >/run/lxc/nics
+$USER $OURS delete /p c1 /proc/$PID/ns/net veth br0 alien0
+$USER $OURS delete /p c1 /proc/$PID/ns/net veth br0 none0
+$USER $OURS create /p c1 $PID veth br1 eth0
+$USER $OURS create /p c1 $PID vlan br0 eth0
+$USER $OURS create /p c1 $PID veth br0 a/b
+$USER $OURS create /p c1 $PID veth br0 name-that-is-too-long
+$USER $OURS create /p c1 $PID veth br0 lo
+$USER $OURS create /p c1 $PID veth ../x eth0
+$USER $OURS create /p c1 | head -1
+$USER /bin/sh -c "ulimit -f 0; $OURS create /p c1 $PID veth br0 eth5" | cut -d: -f1
+cat /run/lxc/nics | grep -c .
+ip -o link | wc -l
+"#;
+    let Some(text) = run(script) else { return };
+    for want in [
+        "no nic \"alien0\" of nobody on br0",
+        "no nic \"none0\"",
+        "no rule for veth nics of nobody on br1",
+        "the type must be veth",
+        "\"a/b\" is no interface's name",
+        "\"name-that-is-too-long\" is no",
+        "File exists",
+        "\"../x\" is no bridge's name",
+        "Usage: lxc-user-nic create",
+    ] {
+        assert!(text.contains(want), "{want} in {text}");
+    }
+    // Without CAP_SYS_RESOURCE the limit cannot be lifted, and then nothing may be written.
+    let lifted = text.contains("eth5\n2\n5\n");
+    let refused = text.contains("cannot lift the file size limit") && text.contains("1\n4\n");
+    assert!(lifted || refused, "{text}");
+}
+
+#[test]
+fn lxcs_program_and_ours_share_one_database_and_quota() {
+    if !Path::new("/usr/libexec/lxc/lxc-user-nic").exists() {
+        println!("skipped: LXC's own lxc-user-nic is not installed");
+        return;
+    }
+    let script = r#"
+echo 'nobody veth br0 3' >/etc/lxc/lxc-usernet
+chmod u+s $THEIRS 2>/dev/null
+$USER $THEIRS create /p c1 $PID veth br0 eth0 | cut -d: -f1
+$USER $OURS create /p c1 $PID veth br0 eth1 | cut -d: -f1
+$USER $THEIRS create /p c1 $PID veth br0 eth2 | cut -d: -f1
+$USER $OURS create /p c1 $PID veth br0 eth3
+$USER $THEIRS create /p c1 $PID veth br0 eth4
+cut -d' ' -f1-3 /run/lxc/nics
+"#;
+    let Some(text) = run(script) else { return };
+    assert!(text.contains("eth0\neth1\neth2\n"), "{text}");
+    assert!(text.contains("Quota reached"), "{text}");
+    assert_eq!(
+        text.lines().filter(|l| *l == "nobody veth br0").count(),
+        3,
+        "{text}"
+    );
+}
