@@ -143,17 +143,7 @@ impl Client {
     /// # Errors
     /// [`Error::Unresponsive`] when the monitor is stuck.
     pub fn state(&self) -> Result<State> {
-        match self.number(Command::GetState) {
-            Ok(number) => State::from_number(number).ok_or_else(|| {
-                let source = Malformed::Value {
-                    field: "state",
-                    value: i64::from(number),
-                };
-                self.malformed(Command::GetState, source)
-            }),
-            Err(Error::NotRunning { .. }) => Ok(State::Stopped),
-            Err(error) => Err(error),
-        }
+        self.ask(Command::GetState, &[]).state()
     }
 
     /// Init's pid in the monitor's pid namespace.
@@ -212,11 +202,7 @@ impl Client {
     /// # Errors
     /// The general ones.
     pub fn config_item(&self, key: &str) -> Result<Option<String>> {
-        match self.text(Command::GetConfigItem, &encode_text(key)) {
-            Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
-            Err(Error::Refused { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.ask_config_item(key).config_item()
     }
 
     /// The name that the monitor knows.
@@ -370,19 +356,7 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] with ENOENT when it has none.
     pub fn cgroups(&self) -> Result<Cgroups> {
-        let command = Command::GetCgroupCtx;
-        let payload = CgroupCtx::default().encode();
-        let answer = self.exchange(Request::payload(command, payload.len()), &payload)?;
-        self.check(command, &answer.response)?;
-        let ctx = CgroupCtx::decode(&answer.payload).map_err(|e| self.malformed(command, e))?;
-        let (got, wanted) = (answer.fds.len(), ctx.fd_len as usize);
-        if got != wanted {
-            return Err(self.malformed(command, Malformed::Descriptors { got, wanted }));
-        }
-        Ok(Cgroups {
-            ctx,
-            dirs: answer.fds,
-        })
+        self.ask_cgroups().cgroups()
     }
 
     /// One controller's cgroup directory: the container's own, or the one with the limits.
@@ -421,25 +395,39 @@ impl Client {
         )
     }
 
-    fn number(&self, command: Command) -> Result<i32> {
-        let answer = self.exchange(Request::number(command, 0), &[])?;
-        self.check(command, &answer.response)?;
-        Ok(answer.response.data)
-    }
-
-    fn text(&self, command: Command, payload: &[u8]) -> Result<String> {
-        let answer = self.exchange(Request::payload(command, payload.len()), payload)?;
-        self.check(command, &answer.response)?;
-        match decode_text(&answer.payload) {
-            Ok(text) => Ok(text.to_owned()),
-            Err(source) => Err(self.malformed(command, source)),
+    /// Sends a question and returns at once, so that several can be on their way together; the
+    /// answer is taken from what this returns, by the method for its kind.
+    pub fn ask(&self, command: Command, payload: &[u8]) -> Pending<'_> {
+        let until = Instant::now() + self.deadline;
+        let socket = self.send(Request::payload(command, payload.len()), payload, until);
+        Pending {
+            client: self,
+            command,
+            until,
+            socket,
         }
     }
 
+    /// [`Client::ask`] for [`Pending::config_item`].
+    pub fn ask_config_item(&self, key: &str) -> Pending<'_> {
+        self.ask(Command::GetConfigItem, &encode_text(key))
+    }
+
+    /// [`Client::ask`] for [`Pending::cgroups`].
+    pub fn ask_cgroups(&self) -> Pending<'_> {
+        self.ask(Command::GetCgroupCtx, &CgroupCtx::default().encode())
+    }
+
+    fn number(&self, command: Command) -> Result<i32> {
+        Ok(self.ask(command, &[]).answer()?.response.data)
+    }
+
+    fn text(&self, command: Command, payload: &[u8]) -> Result<String> {
+        self.ask(command, payload).text()
+    }
+
     fn fd(&self, command: Command) -> Result<OwnedFd> {
-        let answer = self.exchange(Request::number(command, 0), &[])?;
-        self.check(command, &answer.response)?;
-        self.one_fd(command, answer.fds)
+        self.ask(command, &[]).fd()
     }
 
     fn one_fd(&self, command: Command, mut fds: Vec<OwnedFd>) -> Result<OwnedFd> {
@@ -544,6 +532,96 @@ impl Client {
                 errno,
             },
         }
+    }
+}
+
+/// A question on its way; see [`Client::ask`].
+#[derive(Debug)]
+pub struct Pending<'a> {
+    client: &'a Client,
+    command: Command,
+    until: Instant,
+    socket: Result<OwnedFd>,
+}
+
+impl Pending<'_> {
+    fn answer(self) -> Result<Answer> {
+        let answer = self
+            .client
+            .receive(self.command, self.socket?, self.until)?;
+        self.client.check(self.command, &answer.response)?;
+        Ok(answer)
+    }
+
+    /// The answer as a state; [`State::Stopped`] when nobody listens.
+    ///
+    /// # Errors
+    /// As [`Client::state`].
+    pub fn state(self) -> Result<State> {
+        let (client, command) = (self.client, self.command);
+        match self.answer() {
+            Ok(answer) => State::from_number(answer.response.data).ok_or_else(|| {
+                let source = Malformed::Value {
+                    field: "state",
+                    value: i64::from(answer.response.data),
+                };
+                client.malformed(command, source)
+            }),
+            Err(Error::NotRunning { .. }) => Ok(State::Stopped),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The answer as a string.
+    ///
+    /// # Errors
+    /// The general ones.
+    pub fn text(self) -> Result<String> {
+        let (client, command) = (self.client, self.command);
+        let answer = self.answer()?;
+        match decode_text(&answer.payload) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(source) => Err(client.malformed(command, source)),
+        }
+    }
+
+    /// The answer as the value of a configuration key.
+    ///
+    /// # Errors
+    /// As [`Client::config_item`].
+    pub fn config_item(self) -> Result<Option<String>> {
+        match self.text() {
+            Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+            Err(Error::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The answer as one descriptor.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with EBADF when none came.
+    pub fn fd(self) -> Result<OwnedFd> {
+        let (client, command) = (self.client, self.command);
+        client.one_fd(command, self.answer()?.fds)
+    }
+
+    /// The answer as the container's cgroups.
+    ///
+    /// # Errors
+    /// As [`Client::cgroups`].
+    pub fn cgroups(self) -> Result<Cgroups> {
+        let (client, command) = (self.client, self.command);
+        let answer = self.answer()?;
+        let ctx = CgroupCtx::decode(&answer.payload).map_err(|e| client.malformed(command, e))?;
+        let (got, wanted) = (answer.fds.len(), ctx.fd_len as usize);
+        if got != wanted {
+            return Err(client.malformed(command, Malformed::Descriptors { got, wanted }));
+        }
+        Ok(Cgroups {
+            ctx,
+            dirs: answer.fds,
+        })
     }
 }
 

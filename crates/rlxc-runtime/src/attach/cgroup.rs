@@ -7,7 +7,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
-use rlxc_monitor::{Client, Error as MonitorError};
+use rlxc_monitor::Error as MonitorError;
+use rlxc_monitor::client::Cgroups;
 
 use super::AttachError;
 use super::target::Target;
@@ -16,8 +17,12 @@ use super::target::Target;
 const LEAVES: u32 = 1000;
 
 /// Moves a process into the container's cgroups.
-pub(super) fn enter(client: &Client, target: &Target, pid: i32) -> Result<(), AttachError> {
-    match client.cgroups() {
+pub(super) fn enter(
+    cgroups: &rlxc_monitor::Result<Cgroups>,
+    target: &Target,
+    pid: i32,
+) -> Result<(), AttachError> {
+    match cgroups {
         Ok(cgroups) => {
             for dir in &cgroups.dirs {
                 enter_dir(dir.as_fd(), pid)
@@ -29,7 +34,10 @@ pub(super) fn enter(client: &Client, target: &Target, pid: i32) -> Result<(), At
         Err(MonitorError::Refused { .. } | MonitorError::NotRunning { .. }) => {
             enter_like_init(target, pid)
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(AttachError::Call {
+            operation: "learn the container's cgroups",
+            source: io::Error::other(error.to_string()),
+        }),
     }
 }
 

@@ -8,6 +8,7 @@
 mod cgroup;
 mod environment;
 mod error;
+mod facts;
 mod lsm;
 mod options;
 mod process;
@@ -18,9 +19,8 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use nix::errno::Errno;
 use rlxc_config::{Config, Namespace};
-use rlxc_monitor::{Client, State};
+use rlxc_monitor::Client;
 use rlxc_sys::child::{AttachPlan, Candidates, Groups, StringArray, Task};
 use rlxc_sys::process::wait_status;
 
@@ -31,6 +31,7 @@ pub use options::{AttachOptions, AttachTask, EnvPolicy, flags};
 pub use reexec::reexec_read_only;
 pub use rlxc_sys::child::Callback;
 
+use facts::{Facts, Questions};
 use target::Target;
 
 /// A process in the container, a child of the caller.
@@ -57,18 +58,19 @@ pub fn attach(
     task: AttachTask,
 ) -> Result<Attached, AttachError> {
     let client = Client::new(lxcpath, name);
-    let target = Target::find(&client, options)?;
-    if options.has(flags::MOVE_TO_CGROUP) && client.state()? == State::Frozen {
+    let (pidfd, facts) = Questions::ask(&client, options).answers()?;
+    if facts.frozen {
         return Err(AttachError::Frozen {
             name: name.to_owned(),
         });
     }
+    let target = Target::find(&client, pidfd, options)?;
     let pty = match options.has(flags::TERMINAL) {
         true => Some(container_pty(&client)?),
         false => None,
     };
-    let plan = plan(&client, &target, config, options, task, pty.as_ref())?;
-    let (pid, pidfd) = process::run(&plan, &client, &target, config, options)?;
+    let plan = plan(&facts, &target, config, options, task, pty.as_ref())?;
+    let (pid, pidfd) = process::run(&plan, &client, &target, &facts, config, options)?;
     Ok(Attached {
         pid,
         pidfd,
@@ -158,7 +160,7 @@ fn container_pty(client: &Client) -> Result<Pty, AttachError> {
 }
 
 fn plan<'a>(
-    client: &Client,
+    facts: &Facts,
     target: &'a Target,
     config: &Config,
     options: &AttachOptions,
@@ -181,14 +183,13 @@ fn plan<'a>(
         }
         _ => Groups::Drop,
     };
-    let own_seccomp = joins(Namespace::Mnt) && options.flags & flags::LSM != 0;
     Ok(AttachPlan {
         pidfd: target.pidfd.as_fd(),
         namespaces: target.joined as i32,
         directory: options::directory(options),
         wait_early: !config.procfs.is_empty(),
         remount_proc_sys: options.has(flags::REMOUNT_PROC_SYS) && !joins(Namespace::Mnt),
-        personality: personality(client, options)?,
+        personality: personality(facts, options),
         drop_bounding: match options.has(flags::DROP_CAPABILITIES) {
             true => !target.bounding,
             false => 0,
@@ -198,13 +199,12 @@ fn plan<'a>(
         groups,
         setup_ids: target.setup_ids,
         lsm_label: lsm::label(target, options)?,
-        no_new_privs: options.has(flags::NO_NEW_PRIVS)
-            || client.config_item("lxc.no_new_privs")?.as_deref() == Some("1"),
+        no_new_privs: facts.no_new_privs,
         stdio: [options.stdin, options.stdout, options.stderr],
         terminal: pty.map(|pty| pty.pts.as_fd()),
-        seccomp: match own_seccomp {
-            true => seccomp(client)?,
-            false => None,
+        seccomp: match &facts.seccomp_profile {
+            Some(profile) if joins(Namespace::Mnt) => Some(seccomp(profile)?),
+            _ => None,
         },
         ids: target.ids,
         environment: StringArray::new(environment),
@@ -214,31 +214,27 @@ fn plan<'a>(
 }
 
 /// The execution domain: the wanted one, else that of the container's `lxc.arch`.
-fn personality(client: &Client, options: &AttachOptions) -> Result<Option<u64>, AttachError> {
+fn personality(facts: &Facts, options: &AttachOptions) -> Option<u64> {
     const PER_LINUX: u64 = 0;
     const PER_LINUX32: u64 = 8;
     if !options.has(flags::SET_PERSONALITY) {
-        return Ok(None);
+        return None;
     }
-    if let Some(domain) = options.personality {
-        return Ok(Some(domain));
-    }
-    Ok(match client.config_item("lxc.arch")?.as_deref() {
+    options.personality.or(match facts.arch.as_deref() {
         None => None,
+        // The one name that stands for all 32-bit architectures when a key is read.
         Some("i686") => Some(PER_LINUX32),
         Some(_) => Some(PER_LINUX),
     })
 }
 
 /// The filter that the container's init runs under.
-fn seccomp(client: &Client) -> Result<Option<rlxc_sys::child::Seccomp>, AttachError> {
-    match client.config_item("lxc.seccomp.profile")? {
-        None => Ok(None),
-        Some(profile) => Err(AttachError::Call {
-            operation: "compile the container's seccomp profile",
-            source: std::io::Error::other(format!("{profile}: {}", Errno::ENOSYS.desc())),
-        }),
-    }
+fn seccomp(profile: &str) -> Result<rlxc_sys::child::Seccomp, AttachError> {
+    Err(AttachError::Path {
+        operation: "compile the seccomp profile",
+        path: profile.into(),
+        source: std::io::ErrorKind::Unsupported.into(),
+    })
 }
 
 /// Turns words into a program's arguments.

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use rlxc_config::Config;
 use rlxc_monitor::Client;
 use rlxc_sys::child::{AttachPlan, REPORT, Report, Step, fork_attach};
 use rlxc_sys::process::{pidfd_open, pidfd_send_signal, wait_status};
 use rlxc_sys::socket::{receive, send};
 
-use super::options::{AttachOptions, flags};
+use super::facts::Facts;
+use super::options::AttachOptions;
 use super::target::Target;
 use super::{AttachError, cgroup, lsm};
 
@@ -57,6 +58,7 @@ pub(super) fn run(
     plan: &AttachPlan<'_>,
     client: &Client,
     target: &Target,
+    facts: &Facts,
     config: &Config,
     options: &AttachOptions,
 ) -> Result<(i32, OwnedFd), AttachError> {
@@ -67,11 +69,10 @@ pub(super) fn run(
         SockFlag::SOCK_CLOEXEC,
     )
     .map_err(AttachError::call("make a socket pair"))?;
-    setsockopt(&ours, sockopt::PassCred, &false).map_err(AttachError::call("set up a socket"))?;
     let pid = fork_attach(plan, theirs).map_err(AttachError::call("fork"))?;
     let transient = Child::new(pid)?;
     // The child enters the namespaces while we move it.
-    prepare(client, target, config, options, pid)?;
+    prepare(target, facts, config, pid)?;
     send(ours.as_fd(), &[0], &[], false).map_err(AttachError::call("wake the child"))?;
     let mut talk = Talk {
         socket: ours,
@@ -93,19 +94,13 @@ pub(super) fn run(
 }
 
 /// What the parent does to the transient child, which the attached process inherits.
-fn prepare(
-    client: &Client,
-    target: &Target,
-    config: &Config,
-    options: &AttachOptions,
-    pid: i32,
-) -> Result<(), AttachError> {
+fn prepare(target: &Target, facts: &Facts, config: &Config, pid: i32) -> Result<(), AttachError> {
     for (name, value) in &config.procfs {
         let path = PathBuf::from(format!("/proc/{pid}/{name}"));
         fs::write(&path, value).map_err(AttachError::path("write", path))?;
     }
-    if options.has(flags::MOVE_TO_CGROUP) {
-        cgroup::enter(client, target, pid)?;
+    if let Some(cgroups) = &facts.cgroups {
+        cgroup::enter(cgroups, target, pid)?;
     }
     Ok(())
 }

@@ -37,8 +37,12 @@ struct Status {
 }
 
 impl Target {
-    pub(super) fn find(client: &Client, options: &AttachOptions) -> Result<Self, AttachError> {
-        let (pid, pidfd) = init(client)?;
+    pub(super) fn find(
+        client: &Client,
+        pidfd: rlxc_monitor::Result<OwnedFd>,
+        options: &AttachOptions,
+    ) -> Result<Self, AttachError> {
+        let (pid, pidfd) = init(client, pidfd)?;
         let status = Status::read(pid)?;
         let wanted = options.namespaces.unwrap_or(u64::MAX);
         let joined = differing(pid)? & wanted;
@@ -79,8 +83,11 @@ fn own_ids() -> Ids {
     }
 }
 
-fn init(client: &Client) -> Result<(i32, OwnedFd), AttachError> {
-    match client.init_pidfd() {
+fn init(
+    client: &Client,
+    pidfd: rlxc_monitor::Result<OwnedFd>,
+) -> Result<(i32, OwnedFd), AttachError> {
+    match pidfd {
         Ok(pidfd) => Ok((pid_of(&pidfd)?, pidfd)),
         Err(MonitorError::Refused { .. }) => {
             let pid = client.init_pid()?;
