@@ -1,0 +1,127 @@
+//! On the machine's own cgroups, as root.
+#![allow(missing_docs, clippy::unwrap_used, clippy::zombie_processes)]
+
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use rlxc_cgroup::{Cgroups, Layout, Mode, Request};
+
+const WAIT: Duration = Duration::from_secs(5);
+
+fn made(name: &str) -> Option<Cgroups> {
+    let layout = Layout::detect().unwrap();
+    if !nix::unistd::geteuid().is_root() || layout.mode == Mode::None {
+        println!("skipped: root and mounted cgroups");
+        return None;
+    }
+    let request = Request {
+        name: format!("rlxc-cgroup-{name}"),
+        dir: Some("rlxc-cgroup-test".into()),
+        ..Request::default()
+    };
+    let mut cgroups = Cgroups::create_monitor(&layout, &request).unwrap();
+    cgroups.create_payload().unwrap();
+    Some(cgroups)
+}
+
+fn end(cgroups: &mut Cgroups) {
+    cgroups.destroy_payload(WAIT).unwrap();
+    let monitors: Vec<_> = cgroups
+        .trees
+        .iter_mut()
+        .filter_map(|t| t.monitor.take())
+        .collect();
+    for dir in monitors {
+        std::fs::remove_dir(dir).unwrap();
+    }
+}
+
+fn sleeper() -> Child {
+    Command::new("sleep").arg("60").spawn().unwrap()
+}
+
+fn pid(child: &Child) -> i32 {
+    i32::try_from(child.id()).unwrap()
+}
+
+#[test]
+fn a_process_enters_is_limited_frozen_thawed_killed_and_nothing_is_left() {
+    let Some(mut cgroups) = made("life") else {
+        return;
+    };
+    let mut child = sleeper();
+    cgroups.enter_payload(pid(&child)).unwrap();
+    let limit = |k: &str, v: &str| (k.to_owned(), v.to_owned());
+    let v1 = [
+        limit("memory.limit_in_bytes", "67108864"),
+        limit("pids.max", "17"),
+    ];
+    let v2 = [limit("memory.max", "67108864"), limit("pids.max", "17")];
+    cgroups.apply_limits(&v1, &v2).unwrap();
+    assert_eq!(cgroups.get("pids.max").unwrap(), "17");
+    let list = [
+        limit("devices.deny", "a"),
+        limit("devices.allow", "c 1:3 rwm"),
+    ];
+    cgroups.attach_devices(&list, &list).unwrap();
+    cgroups.add_device(true, "c 1:5 r").unwrap();
+    cgroups.freeze(Some(WAIT)).unwrap();
+    cgroups.unfreeze(Some(WAIT)).unwrap();
+    cgroups.kill();
+    child.wait().unwrap();
+    cgroups.wait_empty(WAIT).unwrap();
+    end(&mut cgroups);
+}
+
+#[test]
+fn a_taken_name_gets_the_next_suffix_in_all_hierarchies() {
+    let Some(mut first) = made("clash") else {
+        return;
+    };
+    let mut second = made("clash").unwrap();
+    for tree in &second.trees {
+        assert!(
+            tree.payload
+                .as_ref()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .ends_with("clash-1")
+        );
+    }
+    end(&mut second);
+    end(&mut first);
+}
+
+#[test]
+fn a_refused_value_is_shown_with_file_value_and_errno() {
+    let Some(mut cgroups) = made("refused") else {
+        return;
+    };
+    let error = cgroups.set("pids.max", "many").unwrap_err();
+    assert_eq!(error.errno(), Some(nix::errno::Errno::EINVAL as i32));
+    assert!(error.to_string().contains("pids.max") && error.to_string().contains("many"));
+    assert!(cgroups.get("pids.max/../../x").is_err());
+    assert!(cgroups.get("nothing.max").is_err());
+    end(&mut cgroups);
+    assert!(cgroups.get("pids.max").is_err());
+}
+
+#[test]
+fn many_cycles_alone_and_side_by_side_leave_nothing() {
+    let threads: Vec<_> = (0..10)
+        .map(|n| {
+            std::thread::spawn(move || {
+                for _ in 0..10 {
+                    let Some(mut cgroups) = made(&format!("cycle{}", n % 5)) else {
+                        return;
+                    };
+                    end(&mut cgroups);
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
