@@ -34,8 +34,8 @@ fn main() -> ExitCode {
 fn parse(arguments: &[OsString]) -> Option<(PathBuf, Life)> {
     match arguments {
         [daemon] if daemon == "--daemon" => {
-            let default = format!("{}/lib/lxc", rlxc_config::paths::LOCALSTATEDIR);
-            Some((default.into(), Life::Forever))
+            let default = rlxc_config::GlobalConfig::load().lxcpath();
+            Some((default, Life::Forever))
         }
         [daemon, lxcpath] if daemon == "--daemon" => Some((lxcpath.into(), Life::Forever)),
         [lxcpath, ready] => {
