@@ -3,7 +3,6 @@
 //! Without a command it goes to the background with `/sbin/init`; with one it runs that in the
 //! foreground. Prints the plan before, and how long each step took.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -27,7 +26,6 @@ fn main() -> ExitCode {
         name,
         lxcpath: Path::new(lxcpath),
         config: &config,
-        running_config: BTreeMap::new(),
         argv: argv.to_vec(),
         mode: if argv.is_empty() {
             Mode::Start

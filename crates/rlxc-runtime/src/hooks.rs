@@ -72,6 +72,12 @@ impl HookContext {
         self.by_kind.get(&kind).is_some_and(|list| !list.is_empty())
     }
 
+    /// Whether the container's first process has to wait for the monitor before it executes init:
+    /// for hooks on the host, and for the namespaces that stop hooks get.
+    pub(crate) fn wait_before_init(&self) -> bool {
+        self.has(HookKind::StartHost) || self.has(HookKind::Stop)
+    }
+
     /// Runs all hooks of a kind in order; the first failure ends it. `extra` are arguments for
     /// version 0 and variables for version 1.
     pub(crate) fn run(&self, kind: HookKind, extra: &[(String, String)]) -> Result<(), StartError> {

@@ -12,6 +12,7 @@ mod hooks;
 mod idmap;
 mod idmapped;
 mod init;
+mod limits;
 mod locate;
 pub mod monitor;
 mod network;

@@ -44,6 +44,16 @@ pub fn monitor_program() -> Result<PathBuf, StartError> {
         })
 }
 
+/// The program `rlxc`: in `dir`, where the monitor's program was found, or installed. The monitor
+/// cannot look beside itself: it runs from a mount without a path.
+pub(crate) fn main_program(dir: Option<&Path>) -> Option<PathBuf> {
+    let installed = Path::new(paths::LIBEXECDIR).parent();
+    let installed = installed.map(|prefix| prefix.join("bin/rlxc"));
+    let near = dir.map(|dir| dir.join("rlxc"));
+    let mut candidates = [near, installed].into_iter().flatten();
+    candidates.find(|path| path.is_file())
+}
+
 /// The program opened for execution. `/proc/PID/exe` of what runs it is never writable for the
 /// container's root (CVE-2019-5736): with privilege it lies on a read-only mount of its own; a
 /// user who could write the file gets a sealed copy.

@@ -34,6 +34,7 @@ struct Arguments {
     plan: Option<OwnedFd>,
     report: Option<OwnedFd>,
     daemon: bool,
+    dir: Option<PathBuf>,
 }
 
 /// The whole life of a monitor: the `main` of `rlxc-monitor`.
@@ -59,7 +60,10 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     match Monitor::new(socket, plan, reporter.take()) {
-        Ok(monitor) => monitor.run(),
+        Ok(mut monitor) => {
+            monitor.dir = arguments.dir;
+            monitor.run()
+        }
         Err((error, mut reporter)) => {
             tell_failure(&error, &mut reporter);
             ExitCode::FAILURE
@@ -76,6 +80,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
             "--plan" => arguments.plan = Some(descriptor()?),
             "--report" => arguments.report = Some(descriptor()?),
             "--daemon" => arguments.daemon = true,
+            "--dir" => arguments.dir = words.next().map(PathBuf::from),
             // The lxcpath and the name, for whoever looks at the process list.
             _ => {}
         }
@@ -109,6 +114,12 @@ struct Monitor {
     timings: Vec<Timing>,
     daemon: bool,
     pid_file: Option<PathBuf>,
+    /// The caller's terminal while it shows the console.
+    raw: Option<crate::terminal::RawMode>,
+    /// Whether the monitor has a mount namespace of its own already.
+    unshared: bool,
+    /// Where the other programs of rlxc are.
+    dir: Option<PathBuf>,
 }
 
 impl Monitor {
@@ -129,6 +140,9 @@ impl Monitor {
                 signals,
                 reporter: reporter.take(),
                 timings: Vec::new(),
+                raw: None,
+                unshared: false,
+                dir: None,
             }),
             Err(error) => Err((error, reporter)),
         }
@@ -197,6 +211,7 @@ impl Monitor {
         if let Some(path) = &self.pid_file {
             let _ = std::fs::remove_file(path);
         }
+        self.destroy_ephemeral();
         code
     }
 
@@ -235,6 +250,7 @@ impl Monitor {
             self.reporter = None;
         }
         process::release_free_memory();
+        process::release_code_pages();
     }
 
     fn write_pid_file(&self) -> Result<()> {

@@ -69,8 +69,6 @@ pub struct Plan {
     pub log_prefix: String,
     /// The configuration behind it: limits, filters, hooks, nics, environment.
     pub config: Config,
-    /// Key and value of everything that is set, for the command socket.
-    pub running_config: BTreeMap<String, String>,
 }
 
 impl Plan {

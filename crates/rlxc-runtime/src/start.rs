@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -32,6 +33,7 @@ pub struct Started {
 /// What the monitor gets: all have numbers that survive its exec.
 struct Handover {
     program: OwnedFd,
+    dir: PathBuf,
     socket: OwnedFd,
     plan: OwnedFd,
 }
@@ -129,7 +131,8 @@ pub fn start_exec(plan: &Plan) -> Result<std::convert::Infallible, StartError> {
 }
 
 fn prepare(plan: &Plan) -> Result<Handover, StartError> {
-    let program = open_read_only(&monitor_program()?)?;
+    let path = monitor_program()?;
+    let program = open_read_only(&path)?;
     let listener = Listener::bind(&plan.lxcpath, &plan.name).map_err(|error| {
         let running = matches!(error, rlxc_monitor::Error::AlreadyRunning { .. });
         let error = StartError::from_error("command socket", &plan.name, &error);
@@ -143,6 +146,7 @@ fn prepare(plan: &Plan) -> Result<Handover, StartError> {
     let plan = plan_memfd(plan).at("monitor", "memfd")?;
     Ok(Handover {
         program,
+        dir: path.parent().map(PathBuf::from).unwrap_or_default(),
         socket,
         plan: high(plan).at("monitor", "memfd")?,
     })
@@ -168,6 +172,8 @@ fn arguments(
         number(&handover.socket),
         b"--plan".to_vec(),
         number(&handover.plan),
+        b"--dir".to_vec(),
+        handover.dir.as_os_str().as_bytes().to_vec(),
     ];
     if let Some(report) = report {
         words.extend([b"--report".to_vec(), number(report)]);

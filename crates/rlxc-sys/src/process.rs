@@ -462,6 +462,47 @@ pub fn set_death_signal(signal: i32) -> io::Result<()> {
     Ok(())
 }
 
+/// Sets a resource limit of process `pid`; `None` is unlimited (prlimit(2)).
+///
+/// # Errors
+/// As prlimit(2).
+pub fn set_limit(pid: i32, resource: u32, soft: Option<u64>, hard: Option<u64>) -> io::Result<()> {
+    let limit = libc::rlimit64 {
+        rlim_cur: soft.unwrap_or(libc::RLIM64_INFINITY),
+        rlim_max: hard.unwrap_or(libc::RLIM64_INFINITY),
+    };
+    // SAFETY: `limit` has the kernel's layout; the old limit is not asked for.
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_prlimit64,
+            pid,
+            resource,
+            &raw const limit,
+            std::ptr::null_mut::<libc::rlimit64>(),
+        )
+    };
+    if ret < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Gives process `pid` a new core-scheduling cookie (PR_SCHED_CORE_CREATE, its thread group).
+///
+/// # Errors
+/// `EINVAL`: the kernel lacks core scheduling; `ENODEV`: the machine lacks SMT.
+pub fn new_core_cookie(pid: i32) -> io::Result<()> {
+    const PR_SCHED_CORE: libc::c_int = 62;
+    const CREATE: libc::c_ulong = 1;
+    const THREAD_GROUP: libc::c_ulong = 1;
+    let pid = libc::c_ulong::try_from(pid).map_err(io::Error::other)?;
+    // SAFETY: only integers are passed.
+    if unsafe { libc::prctl(PR_SCHED_CORE, CREATE, pid, THREAD_GROUP, 0 as libc::c_ulong) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// The execution domain (personality(2)).
 ///
 /// # Errors
@@ -480,6 +521,30 @@ pub fn release_free_memory() {
     // SAFETY: no preconditions.
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+/// Drops this process's pages of program code: they are read from the page cache again when they
+/// are needed, which a process that mostly sleeps seldom does (madvise(2)).
+pub fn release_code_pages() {
+    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else {
+        return;
+    };
+    for line in maps.lines() {
+        let mut fields = line.split_ascii_whitespace();
+        let (range, mode, path) = (fields.next(), fields.next(), fields.nth(3));
+        // Only code of files: never written to, not even by relocations.
+        if mode != Some("r-xp") || !path.is_some_and(|path| path.starts_with('/')) {
+            continue;
+        }
+        let bounds = range.and_then(|range| range.split_once('-'));
+        let number = |text: &str| usize::from_str_radix(text, 16).ok();
+        if let Some((start, end)) = bounds.and_then(|(a, b)| Some((number(a)?, number(b)?))) {
+            // SAFETY: a clean private mapping of a file: each page comes back with the same bytes.
+            unsafe {
+                libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED);
+            }
+        }
     }
 }
 

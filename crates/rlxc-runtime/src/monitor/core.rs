@@ -49,7 +49,10 @@ impl ConfigItems {
             return Some(value.clone());
         }
         let plan = super::read_plan(self.plan.as_mut()?).ok()?;
-        plan.running_config.get(key).cloned()
+        let mut document = rlxc_config::Document::new();
+        *document.config_mut() = plan.config;
+        let value = document.get(key).ok()?;
+        (!value.is_empty()).then_some(value)
     }
 }
 

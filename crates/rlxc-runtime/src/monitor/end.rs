@@ -38,6 +38,33 @@ impl Monitor {
         self.take_down(reboot)
     }
 
+    /// `lxc.ephemeral`: nothing of the container stays. The socket is closed first: the program
+    /// that destroys it must find it stopped.
+    pub(super) fn destroy_ephemeral(self) {
+        let Some(plan) = self.plan else { return };
+        drop(self.server);
+        if !plan.config.ephemeral {
+            return;
+        }
+        let Some(program) = crate::locate::main_program(self.dir.as_deref()) else {
+            return tracing::error!("lxc.ephemeral: the program rlxc is missing");
+        };
+        let status = std::process::Command::new(&program)
+            .arg("destroy")
+            .arg("-P")
+            .arg(&plan.lxcpath)
+            .args(["-n", &plan.name])
+            .stdin(std::process::Stdio::null())
+            .status();
+        match status {
+            Ok(status) if status.success() => {}
+            Ok(status) => {
+                tracing::error!("lxc.ephemeral: {} ended with {status}", program.display())
+            }
+            Err(error) => tracing::error!("lxc.ephemeral: {}: {error}", program.display()),
+        }
+    }
+
     fn take_down(&mut self, reboot: bool) -> bool {
         let plan = match self.take_plan() {
             Ok(plan) => plan,
@@ -68,6 +95,7 @@ impl Monitor {
         }
         self.core.namespaces.clear();
         self.core.terminals.finish();
+        self.raw = None;
         self.core.terminals = Terminals::default();
         self.core.seccomp = None;
         self.core.cgroups.destroy();

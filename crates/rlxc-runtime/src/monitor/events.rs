@@ -64,6 +64,10 @@ impl Monitor {
             };
             let signal = match number {
                 n if n == Signal::SIGCHLD as i32 => continue,
+                n if n == Signal::SIGWINCH as i32 => {
+                    self.core.terminals.window_changed();
+                    continue;
+                }
                 n if n == Signal::SIGHUP as i32 => Signal::SIGTERM as i32,
                 n => n,
             };

@@ -30,6 +30,10 @@ impl Monitor {
 
     fn start_plan(&mut self, plan: &Plan) -> Result<()> {
         self.server.announce(State::Starting);
+        if plan.config.monitor_unshare && !self.unshared {
+            self.step("monitor's mount namespace", |_| unshare_mounts())?;
+            self.unshared = true;
+        }
         let memfd = self.memfd.try_clone().at("monitor", "plan")?;
         self.core.serve_config_from(memfd);
         let mut hooks = HookContext::new(plan);
@@ -98,6 +102,7 @@ impl Monitor {
         self.step("enter cgroups", |monitor| {
             monitor.core.cgroups.enter(plan, pid)
         })?;
+        self.step("process settings", |_| set_process(plan, pid))?;
         let inside = self.core.network.as_ref().map(|n| n.inside().clone());
         let inside = inside.unwrap_or_default();
         ours.send(&ToChild::Entered { inside }, &[])
@@ -109,12 +114,14 @@ impl Monitor {
             };
             monitor.take_descriptors(plan, described, fds, host_ptx)
         })?;
-        if hooks.has(HookKind::StartHost) {
-            self.step("start-host hooks", |_| hooks.run(HookKind::StartHost, &[]))?;
-            ours.send(&ToChild::Go, &[]).at("start-host hooks", "")?;
-        }
         if hooks.has(HookKind::Stop) {
             self.keep_namespaces(plan, pid)?;
+        }
+        if hooks.has(HookKind::StartHost) {
+            self.step("start-host hooks", |_| hooks.run(HookKind::StartHost, &[]))?;
+        }
+        if hooks.wait_before_init() {
+            ours.send(&ToChild::Go, &[]).at("start-host hooks", "")?;
         }
         self.step("execute init", |monitor| monitor.wait_exec(&ours))?;
         self.server.announce(State::Running);
@@ -237,16 +244,21 @@ impl Monitor {
         self.core.seccomp = if described.seccomp { fds.next() } else { None };
         let pump = match console {
             Some(ptx) => {
+                let peer = foreground_terminal(plan);
+                if let Some(tty) = &peer {
+                    self.raw = crate::terminal::RawMode::enter(tty.as_fd()).ok();
+                }
                 let setup = ConsoleSetup {
                     ptx,
                     config: &plan.config.console,
-                    peer: foreground_terminal(plan),
+                    peer,
                 };
                 Some(ConsolePump::new(setup).at("console", "")?)
             }
             None => None,
         };
         self.core.terminals = Terminals::new(pump, ttys, devpts);
+        self.core.terminals.window_changed();
         Ok(())
     }
 
@@ -304,10 +316,37 @@ fn clone_shared(
     Ok(Init { pid, pidfd })
 }
 
+/// `lxc.proc.*`, `lxc.prlimit.*` and `lxc.sched.core` of the container's first process.
+fn set_process(plan: &Plan, pid: i32) -> Result<()> {
+    for (name, value) in &plan.config.procfs {
+        let path = format!("/proc/{pid}/{}", name.replace('.', "/"));
+        let about = format!("lxc.proc.{name} = {value} ({path})");
+        std::fs::write(&path, value).at("lxc.proc", about)?;
+    }
+    crate::limits::apply(&plan.config.prlimits, pid)?;
+    if plan.config.sched_core {
+        let remedy = "it needs a kernel with core scheduling (CONFIG_SCHED_CORE) and SMT";
+        process::new_core_cookie(pid)
+            .at("lxc.sched.core", "PR_SCHED_CORE_CREATE")
+            .map_err(|error| error.remedy(remedy))?;
+    }
+    Ok(())
+}
+
+/// `lxc.monitor.unshare`: mounts made for the container stay with the monitor.
+fn unshare_mounts() -> Result<()> {
+    use nix::mount::{MsFlags, mount};
+    let (step, none) = ("lxc.monitor.unshare", None::<&str>);
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).at(step, "unshare")?;
+    let flags = MsFlags::MS_SLAVE | MsFlags::MS_REC;
+    mount(none, "/", none, flags, none).at(step, "/")
+}
+
 /// The terminal of a foreground start, when it is to show the console.
 fn foreground_terminal(plan: &Plan) -> Option<OwnedFd> {
     use nix::fcntl::{OFlag, open};
-    if plan.daemonize || plan.config.console.path.is_some() {
+    let shown = rlxc_sys::tty::is_terminal(std::io::stdin().as_fd());
+    if plan.daemonize || plan.config.console.path.is_some() || !shown {
         return None;
     }
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;

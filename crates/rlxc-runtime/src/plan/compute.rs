@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rlxc_config::{Config, IdKind, IdMap, Namespace, NicKind, paths};
@@ -59,8 +58,6 @@ pub struct PlanInput<'a> {
     pub lxcpath: &'a Path,
     /// Its configuration.
     pub config: &'a Config,
-    /// Key and value of everything that is set.
-    pub running_config: BTreeMap<String, String>,
     /// The command given by the user; empty: what the configuration says.
     pub argv: Vec<String>,
     /// System or application container.
@@ -112,7 +109,6 @@ impl Plan {
             id_maps,
             rootfs: rootfs(config),
             config: config.clone(),
-            running_config: input.running_config,
         })
     }
 }
@@ -292,7 +288,6 @@ mod tests {
             name: "c",
             lxcpath: Path::new("/l"),
             config,
-            running_config: BTreeMap::new(),
             argv: Vec::new(),
             mode: Mode::Start,
             daemonize: true,

@@ -108,7 +108,7 @@ fn fstab(path: &Path, steps: &mut Vec<MountStep>) -> Result<(), PlanError> {
 }
 
 fn push_entry(steps: &mut Vec<MountStep>, origin: &str, line: &str) -> Result<(), PlanError> {
-    match parse_entry(line) {
+    match MountEntry::parse(line) {
         Ok(entry) => steps.push(MountStep::Entry {
             origin: origin.to_owned(),
             entry,
@@ -154,30 +154,4 @@ fn confine_targets(config: &Config, lxcpath: &Path, name: &str, steps: &mut Vec<
             }
         }
     });
-}
-
-fn parse_entry(line: &str) -> Result<MountEntry, std::fmt::Error> {
-    let mut fields = line.split_whitespace();
-    let mut field = || fields.next().unwrap_or_default().replace("\\040", " ");
-    let mut entry = MountEntry {
-        source: field(),
-        target: field(),
-        fstype: field(),
-        ..MountEntry::default()
-    };
-    for option in field().split(',') {
-        match option {
-            "bind" => entry.flags |= 0x1000,
-            "rbind" => entry.flags |= 0x5000,
-            "ro" => entry.flags |= 1,
-            "nosuid" => entry.flags |= 2,
-            "nodev" => entry.flags |= 4,
-            "noexec" => entry.flags |= 8,
-            "optional" => entry.optional = true,
-            "create=dir" => entry.create = Some(rlxc_config::CreateTarget::Dir),
-            "create=file" => entry.create = Some(rlxc_config::CreateTarget::File),
-            _ => {}
-        }
-    }
-    Ok(entry)
 }

@@ -7,7 +7,6 @@
     missing_docs
 )]
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -107,7 +106,6 @@ impl Container {
             name: &self.name,
             lxcpath: &self.lxcpath,
             config: &self.config,
-            running_config: BTreeMap::from([("lxc.uts.name".into(), "x".into())]),
             argv: self.argv.clone(),
             mode: self.mode,
             daemonize: self.daemonize,

@@ -1,0 +1,147 @@
+//! Keys that shape what a container's processes see.
+#![allow(clippy::expect_used, clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use common::Container;
+use rlxc_config::auto_mount;
+
+#[test]
+fn limits_sysctls_and_process_settings_are_applied() {
+    need_root!();
+    let mut container = Container::new("settings");
+    container.config.prlimits = vec![("nofile".into(), Some(100), Some(200))];
+    container.config.sysctl = vec![("net.ipv4.ip_forward".into(), "1".into())];
+    container.config.procfs = vec![("oom_score_adj".into(), "123".into())];
+    container.config.arch = Some(rlxc_config::Personality::Linux32);
+    container.config.init.cwd = Some("/work".into());
+    container.config.environment = vec![("A".into(), "b c".into())];
+    let text = container.output(
+        "ulimit -Sn; ulimit -Hn; cat /proc/sys/net/ipv4/ip_forward /proc/self/oom_score_adj; /bin/busybox uname -m; pwd; echo $A",
+    );
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines, ["100", "200", "1", "123", "i686", "/work", "b c"]);
+}
+
+#[test]
+fn an_unknown_limit_is_an_error() {
+    need_root!();
+    let mut container = Container::new("limit");
+    container.config.prlimits = vec![("speed".into(), None, None)];
+    let error = container.start().expect_err("a failed start");
+    assert!(error.to_string().contains("lxc.prlimit.speed"), "{error}");
+    container.assert_clean();
+}
+
+#[test]
+fn init_runs_as_another_user() {
+    need_root!();
+    let mut container = Container::new("ids");
+    container.config.init.uid = 1234;
+    container.config.init.gid = 2345;
+    container.config.init.groups = Some(vec![7, 8]);
+    std::fs::write(container.rootfs().join("out"), "").expect("a file");
+    use std::os::unix::fs::PermissionsExt;
+    let open = std::fs::Permissions::from_mode(0o666);
+    std::fs::set_permissions(container.rootfs().join("out"), open).expect("chmod");
+    let text = container.output("id; cat /proc/self/status");
+    assert!(text.contains("uid=1234 gid=2345"), "{text}");
+    assert!(text.contains("Groups:\t7 8"), "{text}");
+    assert!(text.contains("CapEff:\t0000000000000000"), "{text}");
+}
+
+#[test]
+fn mount_entries_are_mounted_as_asked() {
+    need_root!();
+    let mut container = Container::new("entries");
+    let host = container.lxcpath.join("host");
+    std::fs::create_dir(&host).expect("a directory");
+    std::fs::write(host.join("file"), "content").expect("a file");
+    let host = host.display();
+    container.config.mounts.entries = vec![
+        format!("{host} data none bind,ro,nosuid,create=dir 0 0"),
+        format!("{host}/file etc/one none bind,create=file 0 0"),
+        "tmpfs scratch tmpfs size=64k,mode=700,create=dir 0 0".into(),
+        "data again none bind,relative,create=dir 0 0".into(),
+        "/nowhere none none bind,optional 0 0".into(),
+    ];
+    let text = container.output(
+        "cat /data/file /etc/one /again/file; touch /data/x && echo written; grep -E ' /(data|scratch|again) ' /proc/self/mountinfo",
+    );
+    assert!(
+        text.starts_with("contentcontentcontent"),
+        "{text}\n{}",
+        container.log()
+    );
+    assert!(!text.contains("written"), "{text}");
+    let line = |target: &str| {
+        text.lines()
+            .find(|l| l.contains(target))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    assert!(line(" /data ").contains(" ro,nosuid"), "{text}");
+    assert!(line(" /scratch ").contains("size=64k"), "{text}");
+    container.assert_clean();
+}
+
+#[test]
+fn without_a_rootfs_the_hosts_tree_is_seen() {
+    need_root!();
+    let mut container = Container::new("hosttree");
+    let out = container.lxcpath.join("out");
+    container.config.rootfs.path = None;
+    container.config.autodev.enabled = false;
+    container.config.mounts.auto.bits = auto_mount::PROC_RW;
+    container.config.pty_max = 0;
+    container.config.tty.max = 0;
+    container.daemonize = false;
+    let script = format!(
+        "echo $$ > {}; cat /proc/1/comm >> {}",
+        out.display(),
+        out.display()
+    );
+    container.command(&["/bin/sh", "-c", &script]);
+    let before = std::fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+    container
+        .start()
+        .unwrap_or_else(|e| panic!("{e}\n{}", container.log()));
+    let text = std::fs::read_to_string(&out).expect("out");
+    assert_eq!(text, "1\nsh\n");
+    let after = std::fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+    assert_eq!(before, after, "the host's mounts are as before");
+}
+
+#[test]
+fn nothing_of_the_monitor_is_left_open_in_the_container() {
+    need_root!();
+    let mut container = Container::new("fds");
+    let text = container.output("ls /proc/self/fd | wc -l; ls -l /proc/1/exe");
+    // 0, 1, 2 and the directory that ls reads.
+    assert_eq!(text.lines().next(), Some("4"), "{text}");
+    container.mode = rlxc_runtime::Mode::Execute;
+    let text =
+        container.output("ls /proc/self/fd | wc -l; echo x > /proc/1/exe; ls /proc/1/fd | wc -l");
+    assert_eq!(text.lines().next(), Some("4"), "{text}");
+    assert!(
+        text.contains("Read-only file system") || text.contains("Text file busy"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("Text file busy"),
+        "only busy, not read-only: {text}"
+    );
+}
+
+#[test]
+fn the_running_configuration_is_served() {
+    need_root!();
+    let container = Container::new("items");
+    container.start().expect("start");
+    let client = container.client();
+    let get = |key: &str| client.config_item(key).expect("an answer");
+    assert_eq!(get("lxc.uts.name").as_deref(), Some("items"));
+    assert_eq!(get("lxc.pty.max").as_deref(), Some("1024"));
+    assert_eq!(get("lxc.no.such.key"), None);
+    container.client().stop().expect("stop");
+}
