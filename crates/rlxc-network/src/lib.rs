@@ -29,6 +29,7 @@ mod error;
 mod host;
 mod inside;
 pub mod live;
+pub mod lxcnet;
 pub mod names;
 pub mod netlink;
 pub mod netns;

@@ -142,3 +142,15 @@ pub fn veth() -> Nic {
 pub fn one(nic: Nic) -> BTreeMap<u32, Nic> {
     BTreeMap::from([(0, nic)])
 }
+
+/// Whether `program` can be run; says so if not.
+pub fn have(program: &str) -> bool {
+    let dirs = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    let found = dirs
+        .iter()
+        .any(|d| std::path::Path::new(d).join(program).exists());
+    if !found {
+        println!("skipped: {program} is not installed");
+    }
+    found
+}
