@@ -324,6 +324,12 @@ impl Cgroups {
         file::set(self.limit_dir(key, None)?, key, value)
     }
 
+    /// The container's resource use.
+    #[must_use]
+    pub fn stats(&self) -> crate::Stats {
+        crate::Stats::read(|file| self.get(file).ok())
+    }
+
     fn limit_dir(&self, key: &str, version: Option<Version>) -> Result<&Path> {
         let controller = key.split('.').next().unwrap_or(key);
         let tree = self.tree(Some(controller));

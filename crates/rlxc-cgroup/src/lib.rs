@@ -10,8 +10,10 @@ mod file;
 mod freezer;
 mod layout;
 mod remove;
+mod stats;
 
 pub use cgroups::{Cgroups, Request, Skipped, Tree};
 pub use error::{Error, Result};
 pub use file::{get, set};
 pub use layout::{Hierarchy, Layout, Mode, Version};
+pub use stats::{Pressure, Stats};

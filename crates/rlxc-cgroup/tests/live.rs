@@ -65,6 +65,9 @@ fn a_process_enters_is_limited_frozen_thawed_killed_and_nothing_is_left() {
     ];
     cgroups.attach_devices(&list, &list).unwrap();
     cgroups.add_device(true, "c 1:5 r").unwrap();
+    let stats = cgroups.stats();
+    assert_eq!(stats.pids, Some(1));
+    assert!(stats.cpu_ns.is_some() && stats.memory.is_some());
     cgroups.freeze(Some(WAIT)).unwrap();
     cgroups.unfreeze(Some(WAIT)).unwrap();
     cgroups.kill();
