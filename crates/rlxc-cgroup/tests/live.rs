@@ -128,3 +128,43 @@ fn many_cycles_alone_and_side_by_side_leave_nothing() {
         thread.join().unwrap();
     }
 }
+
+/// Exit success of a process that opens `/dev/zero` for reading after it has entered.
+fn opens_zero(cgroups: &Cgroups) -> bool {
+    let script = "read go; : < /dev/zero";
+    let stdin = std::process::Stdio::piped();
+    let mut child = Command::new("bash")
+        .args(["-c", script])
+        .stdin(stdin)
+        .spawn()
+        .unwrap();
+    cgroups.enter_payload(pid(&child)).unwrap();
+    drop(child.stdin.take());
+    child.wait().unwrap().success()
+}
+
+#[test]
+fn the_device_program_denies_an_open_and_is_replaced_live() {
+    use rlxc_cgroup::Version;
+    use rlxc_cgroup::devices::{Rule, Rules};
+    let Some(mut cgroups) = made("bpf") else {
+        return;
+    };
+    let tree = cgroups.trees.iter().find(|t| t.version == Version::V2);
+    if let Some(dir) = tree.and_then(|t| t.payload.clone()) {
+        let dir = std::fs::File::open(dir).unwrap();
+        let mut rules = Rules::default();
+        rules.add(Rule::parse(false, "a").unwrap());
+        rules.add(Rule::parse(true, "c 1:3 rwm").unwrap());
+        let first = rlxc_sys::bpf::load_device_program(&rules.program()).unwrap();
+        rlxc_sys::bpf::attach_device_program(&dir, &first, None).unwrap();
+        assert!(!opens_zero(&cgroups));
+        rules.add(Rule::parse(true, "c 1:5 r").unwrap());
+        let second = rlxc_sys::bpf::load_device_program(&rules.program()).unwrap();
+        rlxc_sys::bpf::attach_device_program(&dir, &second, Some(&first)).unwrap();
+        assert!(opens_zero(&cgroups));
+    } else {
+        println!("skipped: a cgroup2 hierarchy");
+    }
+    end(&mut cgroups);
+}

@@ -33,6 +33,8 @@ struct AttachAttr {
     attach_type: u32,
     attach_flags: u32,
     replace_bpf_fd: u32,
+    /// `relative_fd`, spelled out so that the kernel never reads padding.
+    relative_fd: u32,
 }
 
 fn fd_bits(fd: RawFd) -> u32 {
@@ -89,6 +91,7 @@ pub fn attach_device_program(
         attach_type: ATTACH_CGROUP_DEVICE,
         attach_flags: ALLOW_MULTI | old.map_or(0, |_| REPLACE),
         replace_bpf_fd: old.map_or(0, |fd| fd_bits(fd.as_raw_fd())),
+        relative_fd: 0,
     };
     // SAFETY: attr lives through the call, is fully initialised and passed with its true size; the
     // descriptors are borrowed for the call.
