@@ -296,6 +296,58 @@ fn a_function_of_the_caller_runs_inside_and_gives_the_status() {
     assert_eq!(attached.wait().unwrap(), 42 << 8);
 }
 
+unsafe extern "C" fn dumpable(_payload: *mut c_void) -> c_int {
+    // SAFETY: PR_GET_DUMPABLE takes integers.
+    unsafe { nix::libc::prctl(nix::libc::PR_GET_DUMPABLE) }
+}
+
+/// CVE-2016-8649: until it executes something of the container's, nobody inside may trace the process.
+#[test]
+fn the_attaching_process_cannot_be_traced_from_inside() {
+    let peer = peer!("dumpable");
+    // SAFETY: the function takes any payload.
+    let callback = unsafe { Callback::new(dumpable, std::ptr::null_mut()) };
+    let task = AttachTask::Call(callback);
+    let options = AttachOptions::default();
+    let attached = attach(&peer.lxcpath, "c", &Config::default(), &options, task).unwrap();
+    assert_eq!(attached.wait().unwrap(), 0);
+}
+
+/// CVE-2019-5736: what runs inside must not be able to write to the executable it came from.
+#[test]
+fn an_executable_that_reexecutes_itself_is_behind_a_read_only_mount() {
+    const INNER: &str = "RLXC_TEST_INNER";
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: root");
+        return;
+    }
+    let read_only = || {
+        use nix::sys::statvfs::{FsFlags, statvfs};
+        statvfs("/proc/self/exe")
+            .unwrap()
+            .flags()
+            .contains(FsFlags::ST_RDONLY)
+    };
+    if std::env::var_os(INNER).is_some() {
+        rlxc_runtime::attach::reexec_read_only().unwrap();
+        // Once is enough.
+        rlxc_runtime::attach::reexec_read_only().unwrap();
+        assert!(read_only());
+        return;
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--nocapture"])
+        .arg("an_executable_that_reexecutes_itself_is_behind_a_read_only_mount")
+        .env(INNER, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
+}
+
 #[test]
 fn in_a_user_namespace_the_process_is_its_root() {
     let map = "lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536";

@@ -299,3 +299,53 @@ fn the_console_of_ours_is_shown_and_logged() {
     let log = String::from_utf8(client.console_log(&request).unwrap()).unwrap();
     assert!(log.contains("boot") && log.contains("got:hello"), "{log:?}");
 }
+
+/// Runs an ignored test of this program as an ordinary user.
+fn as_user(test: &str) {
+    let own = std::env::current_exe().unwrap();
+    // The user may not be able to reach the build directory: everything is copied.
+    let dir = format!("/tmp/rlxc-attach-bin-{}-{test}", std::process::id());
+    std::fs::create_dir_all(&dir).unwrap();
+    let copy = format!("{dir}/tests");
+    std::fs::copy(&own, &copy).unwrap();
+    let monitor = rlxc_runtime::monitor_program().unwrap();
+    std::fs::copy(monitor, format!("{dir}/rlxc-monitor")).unwrap();
+    let output = Command::new("setpriv")
+        .args(["--reuid", "4712", "--regid", "4712", "--clear-groups"])
+        .args([&copy, "--ignored", "--exact", "--nocapture", test])
+        .env("HOME", &dir)
+        .env("RLXC_TEST_INNER", "1")
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let _ = std::fs::remove_dir_all(&dir);
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("1 passed"), "{text}");
+}
+
+#[test]
+fn a_user_attaches_to_a_container_of_a_single_id() {
+    need_root!();
+    as_user("inner_rootless");
+}
+
+#[test]
+#[ignore = "run by a_user_attaches_to_a_container_of_a_single_id, as that user"]
+fn inner_rootless() {
+    if std::env::var_os("RLXC_TEST_INNER").is_none() {
+        return;
+    }
+    let container = Container::new("rootless");
+    if let Err(error) = container.start() {
+        panic!("{error}\n{}", container.log());
+    }
+    assert_eq!(output(&container, &["id", "-u"]), "0\n");
+    assert_eq!(output(&container, &["hostname"]), "rootless\n");
+    assert!(output(&container, &["cat", "/proc/self/uid_map"]).contains("4712"));
+    let client = container.client();
+    assert!(client.may_control());
+    stop(&client, Duration::from_secs(10)).unwrap();
+    container.assert_clean();
+}

@@ -25,7 +25,7 @@ pub(super) fn enter(
     match cgroups {
         Ok(cgroups) => {
             for dir in &cgroups.dirs {
-                enter_dir(dir.as_fd(), pid)
+                tolerate(enter_dir(dir.as_fd(), pid))
                     .map_err(AttachError::call("enter a cgroup of the container"))?;
             }
             Ok(())
@@ -38,6 +38,21 @@ pub(super) fn enter(
             operation: "learn the container's cgroups",
             source: io::Error::other(error.to_string()),
         }),
+    }
+}
+
+/// An ordinary user may not be allowed to move processes there from elsewhere (another session's
+/// scope): the process then stays in the user's own cgroup, under the user's own limits.
+fn tolerate(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error)
+            if error.kind() == io::ErrorKind::PermissionDenied
+                && !nix::unistd::geteuid().is_root() =>
+        {
+            tracing::warn!("the process stays outside of a cgroup of the container: {error}");
+            Ok(())
+        }
+        other => other,
     }
 }
 
@@ -88,8 +103,7 @@ fn enter_like_init(target: &Target, pid: i32) -> Result<(), AttachError> {
     let mounts = fs::read_to_string(table).map_err(AttachError::path("read", table))?;
     for dir in directories(&memberships, &mounts) {
         let opened = OpenOptions::new().read(true).open(&dir);
-        opened
-            .and_then(|dir| enter_dir(dir.as_fd(), pid))
+        tolerate(opened.and_then(|dir| enter_dir(dir.as_fd(), pid)))
             .map_err(AttachError::path("enter the cgroup", dir))?;
     }
     Ok(())
