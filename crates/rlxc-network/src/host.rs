@@ -177,8 +177,9 @@ impl Maker<'_, '_> {
             name: &name,
             address: Some(names::random_host_mac()?),
             mtu,
-            tx_queues: veth.n_txqueues,
-            rx_queues: veth.n_rxqueues,
+            // The keys count the container's queues: what it receives by, the host sends by.
+            tx_queues: veth.n_rxqueues,
+            rx_queues: veth.n_txqueues,
             kind: LinkKind::Veth(Box::new(NewLink {
                 name: &self.one.inside.arrives_as,
                 address: self.one.mac,
@@ -338,6 +339,14 @@ impl Maker<'_, '_> {
             if let Some(DefaultRoute::Gateway(address)) = gateway {
                 sysctl::set(family, &made.name, "forwarding", "1")?;
                 if family == Family::V6 {
+                    if !sysctl::is_on(family, "all", "forwarding")? {
+                        return Err(Error::Unsupported(
+                            "router mode with an IPv6 gateway needs \
+                             net.ipv6.conf.all.forwarding = 1 (sysctl -w): the kernel routes \
+                             nothing without it"
+                                .into(),
+                        ));
+                    }
                     sysctl::set(family, &made.name, "proxy_ndp", "1")?;
                 }
                 let name = made.name.clone();

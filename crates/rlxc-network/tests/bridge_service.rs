@@ -162,6 +162,21 @@ fn missing_parts_are_made_again_and_a_failure_takes_all_back() {
     assert_eq!(traces(), before);
     assert_eq!(host.links(), ["lo"]);
 
+    let service = Service::in_directory(Settings::default(), &scratch.0);
+    for action in ["start", "start", "restart", "reload", "force-reload"] {
+        service.act(action).unwrap();
+        assert!(service.status().unwrap().is_up(), "{action}");
+    }
+    assert!(
+        service
+            .act("enable")
+            .unwrap_err()
+            .to_string()
+            .contains("none of start")
+    );
+    service.act("stop").unwrap();
+    assert_eq!(traces(), before);
+
     ip("link add lxcbr0 type veth peer name x");
     let service = Service::in_directory(Settings::default(), &scratch.0);
     assert!(service.up().unwrap_err().to_string().contains("no bridge"));

@@ -178,6 +178,11 @@ fn router_mode_routes_to_the_container_and_answers_for_its_gateways() {
         ipv6_gateway: gateway("fd09::1".parse().unwrap()),
         ..veth()
     };
+    let error = host.create(&one(nic.clone())).unwrap_err();
+    let text = std::error::Error::source(&error).unwrap().to_string();
+    assert!(text.contains("net.ipv6.conf.all.forwarding = 1"), "{text}");
+    assert_eq!(host.links(), ["lo"], "undone");
+    std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
     let created = host.create(&one(nic)).unwrap();
     assert_eq!(created.host_name(0), Some("vhr"));
     let routes = ip("route") + &ip("-6 route");
@@ -204,7 +209,7 @@ fn router_mode_routes_to_the_container_and_answers_for_its_gateways() {
     }
     let queues = ip("-d link show vhr");
     assert!(
-        queues.contains("numtxqueues 3") && queues.contains("numrxqueues 2"),
+        queues.contains("numtxqueues 2") && queues.contains("numrxqueues 3"),
         "{queues}"
     );
     host.teardown(&created);

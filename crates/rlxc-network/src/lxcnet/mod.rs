@@ -324,6 +324,40 @@ impl Service {
         self.up()
     }
 
+    /// Plays the `lxc-net` service script: `start`, `stop`, `restart`, `reload`, `force-reload`;
+    /// returns what the administrator should know. `stop` and `restart` do not mind containers on
+    /// the bridge: a service that is stopped at shutdown must not refuse.
+    ///
+    /// # Errors
+    /// As [`Service::up`] and [`Service::down`]; [`Error::Unsupported`] for another action
+    /// (`status` is [`Service::status`]).
+    pub fn act(&self, action: &str) -> Result<Vec<String>> {
+        let outcome = match action {
+            "start" => self.up()?,
+            "stop" => {
+                self.down(true)?;
+                return Ok(Vec::new());
+            }
+            "restart" | "force-reload" => {
+                self.down(true)?;
+                self.up()?
+            }
+            "reload" => self.reload()?,
+            other => {
+                return Err(Error::Unsupported(format!(
+                    "{other:?} is none of start, stop, restart, reload, force-reload, status"
+                )));
+            }
+        };
+        Ok(match outcome {
+            Outcome::Up(notes) => notes,
+            Outcome::AlreadyUp => Vec::new(),
+            Outcome::Disabled => {
+                vec!["USE_LXC_BRIDGE in /etc/default/lxc-net is not \"true\"".to_owned()]
+            }
+        })
+    }
+
     /// The state of every part.
     ///
     /// # Errors

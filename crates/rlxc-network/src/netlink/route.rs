@@ -75,7 +75,7 @@ impl Route {
     fn put(&self, kind: u16, flags: u16, what: String) -> Message {
         let (family, destination) = raw(self.to.address);
         let scope = match (self.gateway, family) {
-            (None, 2) => RT_SCOPE_LINK,
+            (None, 2) if self.to.prefix > 0 => RT_SCOPE_LINK,
             _ => RT_SCOPE_UNIVERSE,
         };
         let mut fixed = [0; 12];
