@@ -105,18 +105,27 @@ fn ids_groups_environment_and_directory_are_as_asked() {
         initial_cwd: Some("/tmp".into()),
         ..AttachOptions::default()
     };
-    let script =
-        "id -u; id -g; grep Groups /proc/self/status; pwd; grep NoNewPrivs /proc/self/status; env";
+    let script = "id -u; id -g; grep Groups /proc/self/status; pwd; grep NoNewPrivs /proc/self/status; ulimit -n; cat /proc/self/oom_score_adj; env";
     let config = Config {
         environment: vec![("FROM_CONFIG".into(), "1".into())],
+        prlimits: vec![("nofile".into(), Some(77), Some(78))],
+        procfs: vec![("oom_score_adj".into(), "123".into())],
         ..Config::default()
     };
     let (status, text) = peer.run_with(&config, options, &["sh", "-c", script]);
     assert_eq!(status, 0);
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(
-        lines[..5],
-        ["1000", "1001", "Groups:\t5 6 ", "/tmp", "NoNewPrivs:\t1"]
+        lines[..7],
+        [
+            "1000",
+            "1001",
+            "Groups:\t5 6 ",
+            "/tmp",
+            "NoNewPrivs:\t1",
+            "77",
+            "123"
+        ]
     );
     for variable in ["X=y z", "FROM_CONFIG=1", "container=lxc"] {
         assert!(lines.contains(&variable), "{variable}: {text}");

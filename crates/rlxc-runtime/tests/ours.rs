@@ -300,6 +300,45 @@ fn the_console_of_ours_is_shown_and_logged() {
     assert!(log.contains("boot") && log.contains("got:hello"), "{log:?}");
 }
 
+#[test]
+fn lxcs_own_monitor_shows_the_life_of_ours() {
+    need_root!();
+    let mut container = Container::new("events");
+    container.command(&["/bin/sh", "-c", "sleep 0.2; exit 3"]);
+    let monitor = Command::new("lxc-monitor")
+        .args([
+            "-P",
+            container.lxcpath.to_str().unwrap(),
+            "-n",
+            &container.name,
+        ])
+        .stdout(std::process::Stdio::piped())
+        .spawn();
+    let Ok(mut monitor) = monitor else {
+        println!("skipped: lxc-monitor (package lxc)");
+        return;
+    };
+    std::thread::sleep(Duration::from_millis(500));
+    container.start().unwrap();
+    wait(&container.client(), State::Stopped.into(), seconds(5)).unwrap();
+    let lines = std::io::BufReader::new(monitor.stdout.take().unwrap());
+    let lines: Vec<String> = std::io::BufRead::lines(lines)
+        .take(5)
+        .map(|line| line.unwrap().replace(&container.name, "c"))
+        .collect();
+    monitor.kill().unwrap();
+    monitor.wait().unwrap();
+    rlxc_monitor::events::quit_monitord(&container.lxcpath).unwrap();
+    let expected = [
+        "'c' changed state to [STARTING]",
+        "'c' changed state to [RUNNING]",
+        "'c' exited with status [3]",
+        "'c' changed state to [STOPPING]",
+        "'c' changed state to [STOPPED]",
+    ];
+    assert_eq!(lines, expected);
+}
+
 /// Runs an ignored test of this program as an ordinary user.
 fn as_user(test: &str) {
     let own = std::env::current_exe().unwrap();

@@ -57,6 +57,9 @@ pub enum AttachError {
     /// The terminal failed
     #[error(transparent)]
     Terminal(#[from] TerminalError),
+    /// A limit of `lxc.prlimit.*` cannot be set
+    #[error(transparent)]
+    Limit(Box<crate::StartError>),
     /// A child could not do a step
     #[error("the attaching process cannot {}", step.text())]
     Step {
@@ -86,7 +89,7 @@ impl AttachError {
             }
             Self::Terminal(error) => error.errno(),
             Self::Step { errno, .. } => Some(*errno),
-            Self::Died { .. } => None,
+            Self::Died { .. } | Self::Limit(_) => None,
         }
     }
 
