@@ -209,7 +209,7 @@ fn a_relay_shows_everything_that_was_written_before_the_end() {
     });
     let end = relay(&Relay {
         ptx: pty.ptx.as_fd(),
-        stdin: stdin.as_fd(),
+        stdin: Some(stdin.as_fd()),
         stdout: stdout.as_fd(),
         escape: Some(1),
         ended: Some(ended.as_fd()),
@@ -242,7 +242,7 @@ fn a_relay_restores_the_users_terminal_and_brings_its_size() {
     });
     let end = relay(&Relay {
         ptx: pty.ptx.as_fd(),
-        stdin: user.pts.as_fd(),
+        stdin: Some(user.pts.as_fd()),
         stdout: user.pts.as_fd(),
         escape: Some(1),
         ended: None,
@@ -254,4 +254,30 @@ fn a_relay_restores_the_users_terminal_and_brings_its_size() {
     let mut got = [0; 1];
     File::from(pty.pts).read_exact(&mut got).unwrap();
     assert_eq!(&got, b"x");
+}
+
+#[test]
+fn the_end_of_the_input_is_typed_into_a_terminal_that_reads_lines() {
+    let pty = Pty::from_host().unwrap();
+    let (stdin, keys) = pipe();
+    let (_screen, stdout) = pipe();
+    let (ended, lives) = pipe();
+    File::from(keys).write_all(b"one\ntwo").unwrap();
+    let mut inside = File::from(pty.pts);
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        let got = inside.read_to_string(&mut text).map(|_| text);
+        drop(lives);
+        got
+    });
+    let end = relay(&Relay {
+        ptx: pty.ptx.as_fd(),
+        stdin: Some(stdin.as_fd()),
+        stdout: stdout.as_fd(),
+        escape: None,
+        ended: Some(ended.as_fd()),
+        resized: None,
+    });
+    assert_eq!(end.unwrap(), End::Ended);
+    assert_eq!(reader.join().unwrap().unwrap(), "one\ntwo");
 }

@@ -46,8 +46,8 @@ pub struct AttachPlan<'a> {
     pub no_new_privs: bool,
     /// Standard input, output and error
     pub stdio: [RawFd; 3],
-    /// A pts to be the controlling terminal and all of stdio, instead of `stdio`
-    pub terminal: Option<BorrowedFd<'a>>,
+    /// A pts to be the controlling terminal, and to take the place of each of `stdio` that is marked
+    pub terminal: Option<(BorrowedFd<'a>, [bool; 3])>,
     /// Filter to load, and whether it makes a notify descriptor to send to the parent
     pub seccomp: Option<Seccomp>,
     /// Final ids

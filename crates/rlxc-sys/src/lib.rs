@@ -17,5 +17,6 @@ pub mod namespace;
 pub mod netif;
 pub mod process;
 pub mod seccomp;
+pub mod signal;
 pub mod socket;
 pub mod tty;

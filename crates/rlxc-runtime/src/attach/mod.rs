@@ -23,6 +23,7 @@ use rlxc_config::{Config, Namespace};
 use rlxc_monitor::Client;
 use rlxc_sys::child::{AttachPlan, Candidates, Groups, StringArray, Task};
 use rlxc_sys::process::wait_status;
+use rlxc_sys::signal::IgnoredInterrupts;
 
 use crate::terminal::{End, Pty, Relay, TerminalError, relay};
 
@@ -80,6 +81,8 @@ pub fn attach(
 
 /// Attaches, shows the terminal if there is one, and waits; returns the raw wait status.
 ///
+/// While standard input is the caller's own, SIGINT and SIGQUIT are left to the attached process.
+///
 /// # Errors
 /// As [`attach`], and when the terminal cannot be shown.
 pub fn attach_wait(
@@ -90,6 +93,11 @@ pub fn attach_wait(
     task: AttachTask,
 ) -> Result<i32, AttachError> {
     let attached = attach(lxcpath, name, config, options, task)?;
+    // After the fork: the process itself is to be interruptible.
+    let _ignored = match options.stdin {
+        0 => IgnoredInterrupts::new().ok(),
+        _ => None,
+    };
     attached.show_terminal(options)?;
     attached.wait()
 }
@@ -119,10 +127,18 @@ impl Attached {
             return Ok(None);
         };
         let own = |fd| options::duplicate(fd).map_err(TerminalError::stdio);
-        let (stdin, stdout) = (own(options.stdin)?, own(options.stdout)?);
+        let [input, output, errors] = options::terminals(options);
+        let stdin = match input {
+            true => Some(own(options.stdin)?),
+            false => None,
+        };
+        let stdout = own(match (output, errors) {
+            (false, true) => options.stderr,
+            _ => options.stdout,
+        })?;
         let end = relay(&Relay {
             ptx,
-            stdin: stdin.as_fd(),
+            stdin: stdin.as_ref().map(AsFd::as_fd),
             stdout: stdout.as_fd(),
             escape: None,
             ended: Some(self.pidfd()),
@@ -201,7 +217,7 @@ fn plan<'a>(
         lsm_label: lsm::label(target, options)?,
         no_new_privs: facts.no_new_privs,
         stdio: [options.stdin, options.stdout, options.stderr],
-        terminal: pty.map(|pty| pty.pts.as_fd()),
+        terminal: pty.map(|pty| (pty.pts.as_fd(), options::terminals(options))),
         seccomp: match &facts.seccomp_profile {
             Some(profile) if joins(Namespace::Mnt) => Some(seccomp(profile)?),
             _ => None,

@@ -1,6 +1,6 @@
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -24,7 +24,8 @@ pub mod flags {
     pub const LSM_NOW: u32 = 0x2_0000;
     /// Set no_new_privs
     pub const NO_NEW_PRIVS: u32 = 0x4_0000;
-    /// Give the process a new terminal
+    /// Give the process a new terminal in place of those of its standard descriptors that are
+    /// terminals, so that nothing inside gets at the caller's own (CVE-2016-10124)
     pub const TERMINAL: u32 = 0x8_0000;
     /// Use the given LSM label instead of init's
     pub const LSM_LABEL: u32 = 0x10_0000;
@@ -134,6 +135,12 @@ pub(super) fn directory(options: &AttachOptions) -> Option<CString> {
 
 pub(super) fn c_string(bytes: &[u8]) -> Result<CString, AttachError> {
     CString::new(bytes).map_err(|_| AttachError::Nul(String::from_utf8_lossy(bytes).into_owned()))
+}
+
+/// Which of the standard descriptors are terminals, to be replaced by a new one.
+pub(super) fn terminals(options: &AttachOptions) -> [bool; 3] {
+    [options.stdin, options.stdout, options.stderr]
+        .map(|fd| duplicate(fd).is_ok_and(|fd| rlxc_sys::tty::is_terminal(fd.as_fd())))
 }
 
 /// A descriptor of our own for one of the caller's.

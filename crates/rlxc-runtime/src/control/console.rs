@@ -35,7 +35,7 @@ pub fn console(
     let resized = || client.window_changed();
     Ok(relay(&Relay {
         ptx: tty.ptx.as_fd(),
-        stdin: options.stdin,
+        stdin: Some(options.stdin),
         stdout: options.stdout,
         escape: options.escape,
         ended: Some(tty.holder.as_fd()),

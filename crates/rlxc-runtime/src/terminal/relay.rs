@@ -5,6 +5,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::termios::{LocalFlags, SpecialCharacterIndices, tcgetattr};
 use rlxc_sys::tty::{self, WindowSize};
 
 use super::{RawMode, TerminalError, failed};
@@ -18,8 +19,8 @@ const LEAVE: u8 = b'q';
 pub struct Relay<'a> {
     /// The terminal's ptx
     pub ptx: BorrowedFd<'a>,
-    /// Where its input comes from; put in raw mode when it is a terminal
-    pub stdin: BorrowedFd<'a>,
+    /// Where its input comes from, if anywhere; put in raw mode when it is a terminal
+    pub stdin: Option<BorrowedFd<'a>>,
     /// Where its output goes
     pub stdout: BorrowedFd<'a>,
     /// The key (1 is Ctrl-a) that leaves when followed by `q`, and is sent when doubled
@@ -61,9 +62,9 @@ pub enum End {
 /// [`TerminalError::Call`]: reading or writing fails, e.g. EPIPE when nobody reads the output.
 pub fn relay(relay: &Relay<'_>) -> Result<End, TerminalError> {
     let signals = Signals::take()?;
-    let raw = match tty::is_terminal(relay.stdin) {
-        true => Some(RawMode::enter(relay.stdin)?),
-        false => None,
+    let raw = match relay.stdin {
+        Some(stdin) if tty::is_terminal(stdin) => Some(RawMode::enter(stdin)?),
+        _ => None,
     };
     let flags = Nonblocking::set(relay.ptx)?;
     let end = Loop {
@@ -71,7 +72,8 @@ pub fn relay(relay: &Relay<'_>) -> Result<End, TerminalError> {
         signals: &signals,
         keys: Keys::new(relay.escape),
         input: Vec::new(),
-        input_open: true,
+        input_open: relay.stdin.is_some(),
+        at_line_start: true,
         size: None,
     }
     .run();
@@ -86,6 +88,7 @@ struct Loop<'a> {
     /// Not taken by the ptx yet
     input: Vec<u8>,
     input_open: bool,
+    at_line_start: bool,
     size: Option<WindowSize>,
 }
 
@@ -131,8 +134,8 @@ impl Loop<'_> {
                 .iter()
                 .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)),
         );
-        if listen {
-            polls.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
+        if let Some(stdin) = stdin.filter(|_| listen) {
+            polls.push(PollFd::new(stdin, PollFlags::POLLIN));
         }
         match poll(&mut polls, PollTimeout::NONE) {
             Ok(_) => {}
@@ -174,15 +177,35 @@ impl Loop<'_> {
 
     /// Takes what was typed. `true`: the user wants to leave.
     fn read_keys(&mut self) -> Result<bool, TerminalError> {
+        let Some(stdin) = self.relay.stdin else {
+            return Ok(false);
+        };
         let mut buffer = [0; 4096];
-        match nix::unistd::read(self.relay.stdin, &mut buffer) {
+        match nix::unistd::read(stdin, &mut buffer) {
             Ok(0) | Err(Errno::EIO) => {
                 self.input_open = false;
+                self.type_end_of_file();
                 Ok(false)
             }
-            Ok(count) => Ok(self.keys.filter(&buffer[..count], &mut self.input)),
+            Ok(count) => {
+                self.at_line_start = buffer[count - 1] == b'\n';
+                Ok(self.keys.filter(&buffer[..count], &mut self.input))
+            }
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(false),
             Err(errno) => Err(failed("read the input")(errno)),
+        }
+    }
+
+    /// The input has ended: who reads lines on the other side is to see that.
+    fn type_end_of_file(&mut self) {
+        let settings = tcgetattr(self.relay.ptx);
+        if let Ok(settings) = settings
+            && settings.local_flags.contains(LocalFlags::ICANON)
+        {
+            let key = settings.control_chars[SpecialCharacterIndices::VEOF as usize];
+            // In the middle of a line the first one only hands over what is there.
+            let times = if self.at_line_start { 1 } else { 2 };
+            self.input.extend(std::iter::repeat_n(key, times));
         }
     }
 
@@ -202,7 +225,9 @@ impl Loop<'_> {
 
     /// Looks at every turn: in a process with many threads SIGWINCH may go to another one.
     fn follow_size(&mut self) {
-        let size = tty::window_size(self.relay.stdin).ok();
+        let of = |fd| tty::window_size(fd).ok();
+        let size = self.relay.stdin.and_then(of);
+        let size = size.or_else(|| of(self.relay.stdout));
         if let Some(now) = size.filter(|now| Some(*now) != self.size) {
             self.size = Some(now);
             let _ = tty::set_window_size(self.relay.ptx, now);

@@ -343,14 +343,20 @@ fn write_label(attribute: RawFd, label: &[u8]) -> Done {
 }
 
 fn stdio(plan: &AttachPlan<'_>) -> Done {
-    if let Some(terminal) = plan.terminal {
+    if let Some((terminal, replaces)) = plan.terminal {
         let fd = terminal.as_raw_fd();
         // SAFETY: plain calls on a descriptor that stays open.
         unsafe {
             libc::setsid();
             check(Step::Terminal, libc::ioctl(fd, libc::TIOCSCTTY, 0))?;
         }
-        place([fd; 3])?;
+        let mut from = plan.stdio;
+        for (from, replace) in from.iter_mut().zip(replaces) {
+            if replace {
+                *from = fd;
+            }
+        }
+        place(from)?;
     } else {
         place(plan.stdio)?;
     }

@@ -1,0 +1,54 @@
+//! Signal dispositions of the whole process.
+
+use std::mem::zeroed;
+
+use nix::errno::Errno;
+
+/// A signal with its handler, flags and mask.
+type Disposition = (libc::c_int, libc::sighandler_t, libc::c_int, libc::sigset_t);
+
+/// Keeps SIGINT and SIGQUIT from this process until it is dropped: they are for the child that
+/// shares its terminal.
+#[derive(Debug)]
+pub struct IgnoredInterrupts {
+    before: [Disposition; 2],
+}
+
+impl IgnoredInterrupts {
+    /// Ignores both from now on.
+    ///
+    /// # Errors
+    /// As sigaction(2).
+    pub fn new() -> Result<Self, Errno> {
+        Ok(Self {
+            before: [ignore(libc::SIGINT)?, ignore(libc::SIGQUIT)?],
+        })
+    }
+}
+
+fn ignore(signal: libc::c_int) -> Result<Disposition, Errno> {
+    // SAFETY: all zeros is a valid sigaction; both live through the call, and SIG_IGN is no function.
+    unsafe {
+        let mut new = zeroed::<libc::sigaction>();
+        let mut old = zeroed::<libc::sigaction>();
+        new.sa_sigaction = libc::SIG_IGN;
+        Errno::result(libc::sigaction(signal, &raw const new, &raw mut old))?;
+        Ok((signal, old.sa_sigaction, old.sa_flags, old.sa_mask))
+    }
+}
+
+impl Drop for IgnoredInterrupts {
+    fn drop(&mut self) {
+        for (signal, handler, flags, mask) in self.before {
+            // SAFETY: this is the disposition that was in force before, handler included; only the
+            // C library's own restorer is left out, which it sets anew.
+            unsafe {
+                let mut old = zeroed::<libc::sigaction>();
+                old.sa_sigaction = handler;
+                old.sa_flags = flags;
+                old.sa_mask = mask;
+                libc::sigaction(signal, &raw const old, std::ptr::null_mut());
+            }
+        }
+    }
+}
