@@ -39,6 +39,7 @@ pub use error::{KeyError, LineError, LoadError, Location, ValueError};
 pub use global::{GLOBAL_KEYS, GlobalConfig, GlobalError};
 pub use hwaddr::fill as fill_hwaddr;
 pub use keys::net::{NetKeyRow, SUBKEYS as NET_KEY_TABLE};
+pub use keys::security::CAPABILITIES;
 pub use keys::{KEY_TABLE, KeyRow, key_is_supported, nearest_key};
 pub use legacy::replacement as legacy_replacement;
 pub use load::{MAX_DEPTH, MAX_FILE, MAX_FILES};

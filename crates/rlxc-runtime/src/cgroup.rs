@@ -1,36 +1,232 @@
-//! The container's cgroups.
+//! The container's cgroups: made before the clone, entered while the child mounts, removed last.
 
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
-use crate::error::StartError;
+use nix::errno::Errno;
+use rlxc_cgroup::{Layout, Mode, Request, Version};
+use rlxc_config::{IdKind, IdMap};
+use rlxc_monitor::protocol::{CgroupCtx, CgroupFd, CgroupLayout, DeviceRule};
+use rlxc_monitor::server::Answer;
+
+use crate::error::{Context, StartError};
 use crate::plan::Plan;
 
-/// The monitor's and the container's cgroups.
+/// How long killed processes may hold a cgroup up.
+const PATIENCE: Duration = Duration::from_secs(5);
+const CGROUP_MAGIC: u32 = 0x27_e0eb;
+const CGROUP2_MAGIC: u32 = 0x6367_7270;
+
+/// The monitor's and the container's cgroups; empty where nothing is delegated to the caller.
 #[derive(Debug, Default)]
-pub(crate) struct Cgroups {}
+pub(crate) struct Cgroups {
+    cgroups: Option<rlxc_cgroup::Cgroups>,
+    entered: bool,
+}
 
 impl Cgroups {
-    pub(crate) fn create(&mut self, _plan: &Plan) -> Result<(), StartError> {
-        Ok(())
+    pub(crate) fn create(&mut self, plan: &Plan) -> Result<(), StartError> {
+        let step = "create cgroups";
+        let layout = Layout::detect().at(step, "")?;
+        let made = rlxc_cgroup::Cgroups::create_monitor(&layout, &request(plan)).at(step, "")?;
+        for skipped in &made.skipped {
+            tracing::info!("cgroups: {}: {}", skipped.mount.display(), skipped.reason);
+        }
+        // Kept before the next call: what it leaves behind on failure is removed by `destroy`.
+        let made = self.cgroups.insert(made);
+        made.create_payload().at(step, "")
     }
 
-    pub(crate) fn born_inside(&self) -> bool {
-        false
-    }
-
+    /// Whether init can be born in its cgroup (pure v2).
     pub(crate) fn birth_place(&self) -> Option<OwnedFd> {
-        None
+        self.cgroups.as_ref()?.payload_dirfd()
     }
 
-    pub(crate) fn enter(&mut self, _plan: &Plan, _pid: i32) -> Result<(), StartError> {
+    /// Moves the monitor and init in one burst, since only the first of several moves is slow on
+    /// v1, then sets the limits.
+    pub(crate) fn enter(&mut self, plan: &Plan, pid: i32) -> Result<(), StartError> {
+        let Some(cgroups) = &mut self.cgroups else {
+            return Ok(());
+        };
+        let step = "enter cgroups";
+        let own = i32::try_from(std::process::id()).unwrap_or(0);
+        self.entered = true;
+        cgroups.enter_monitor(own).at(step, "the monitor")?;
+        cgroups.enter_payload(pid).at(step, "the container")?;
+        let config = &plan.config;
+        let limits = "cgroup limits";
+        cgroups.apply_limits(&config.cgroup1, &config.cgroup2).at(limits, "")?;
+        cgroups.attach_devices(&config.cgroup1, &config.cgroup2).at(limits, "devices")?;
+        if let (Some(uid), Some(gid)) = (
+            host_id(&plan.id_maps, IdKind::Uid),
+            host_id(&plan.id_maps, IdKind::Gid),
+        ) && let Err(error) = cgroups.delegate(uid, gid)
+        {
+            // A container that cannot make cgroups of its own still works.
+            tracing::info!("cgroups are not delegated: {error}");
+        }
         Ok(())
     }
 
-    pub(crate) fn thaw(&self) {}
-
-    pub(crate) fn path(&self, _controller: Option<&str>) -> Option<String> {
-        None
+    /// Thaws a frozen container, so that a signal reaches it.
+    pub(crate) fn thaw(&self) {
+        if let Some(cgroups) = &self.cgroups
+            && let Err(error) = cgroups.unfreeze(Some(Duration::ZERO))
+        {
+            tracing::debug!("thaw: {error}");
+        }
     }
 
-    pub(crate) fn destroy(&mut self) {}
+    pub(crate) fn path(&self, controller: Option<&str>) -> Option<String> {
+        self.cgroups.as_ref()?.path(controller)
+    }
+
+    pub(crate) fn limit_path(&self, controller: Option<&str>) -> Option<String> {
+        self.cgroups.as_ref()?.limit_path(controller)
+    }
+
+    /// The cgroup2 directory of a pure v2 host.
+    pub(crate) fn unified_fd(&self, limit: bool) -> Answer<OwnedFd> {
+        let cgroups = self.cgroups.as_ref().ok_or(Errno::EBADF)?;
+        if cgroups.mode != Mode::Unified {
+            return Err(Errno::EINVAL);
+        }
+        let tree = cgroups.trees.first().ok_or(Errno::EBADF)?;
+        open(tree, limit)
+    }
+
+    pub(crate) fn context(&self) -> Answer<(CgroupCtx, Vec<OwnedFd>)> {
+        let cgroups = self.cgroups.as_ref().ok_or(Errno::ENOENT)?;
+        let fds = cgroups.dirfds().map_err(|_| Errno::ENOENT)?;
+        let context = CgroupCtx {
+            layout: layout(cgroups.mode),
+            utilities: utilities(cgroups),
+            fd_len: u32::try_from(fds.len()).unwrap_or(0),
+        };
+        Ok((context, fds))
+    }
+
+    pub(crate) fn controller_fd(&self, controller: &str, limit: bool) -> Answer<(CgroupFd, OwnedFd)> {
+        let cgroups = self.cgroups.as_ref().ok_or(Errno::ENOENT)?;
+        let tree = cgroups.tree(Some(controller)).ok_or(Errno::ENOENT)?;
+        let answer = CgroupFd {
+            layout: layout(cgroups.mode),
+            utilities: utilities(cgroups),
+            fs_type: match tree.version {
+                Version::V1 => CGROUP_MAGIC,
+                Version::V2 => CGROUP2_MAGIC,
+            },
+            controller: controller.to_owned(),
+        };
+        Ok((answer, open(tree, limit)?))
+    }
+
+    pub(crate) fn add_device(&mut self, rule: &DeviceRule) -> Answer<()> {
+        let cgroups = self.cgroups.as_mut().ok_or(Errno::EINVAL)?;
+        if cgroups.mode != Mode::Unified {
+            return Err(Errno::EINVAL);
+        }
+        let number = |n: i32| if n < 0 { "*".to_owned() } else { n.to_string() };
+        let access = String::from_utf8_lossy(&rule.access);
+        let line = format!(
+            "{} {}:{} {}",
+            char::from(rule.kind),
+            number(rule.major),
+            number(rule.minor),
+            access.trim_end_matches('\0')
+        );
+        let added = cgroups.add_device(rule.allow != 0, &line);
+        added.map_err(|error| {
+            tracing::error!("device rule '{line}': {error}");
+            Errno::EINVAL
+        })
+    }
+
+    /// Starts freezing or thawing a container of a pure v2 host, without waiting; the directory's
+    /// events tell when it is done.
+    pub(crate) fn change_freezer(&self, freeze: bool) -> Answer<std::fs::File> {
+        let cgroups = self.cgroups.as_ref().ok_or(Errno::ENOENT)?;
+        if cgroups.mode != Mode::Unified {
+            return Err(Errno::ENOENT);
+        }
+        let dir = cgroups.trees.first().and_then(|tree| tree.payload.as_ref());
+        let dir = dir.ok_or(Errno::ENOENT)?;
+        let errno = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(0));
+        let events = std::fs::File::open(dir.join("cgroup.events")).map_err(errno)?;
+        let value = if freeze { "1" } else { "0" };
+        std::fs::write(dir.join("cgroup.freeze"), value).map_err(errno)?;
+        Ok(events)
+    }
+
+    /// Removes the container's cgroups with all that still runs there.
+    pub(crate) fn destroy_payload(&mut self) {
+        if let Some(cgroups) = &mut self.cgroups {
+            cgroups.kill();
+            if let Err(error) = cgroups.destroy_payload(PATIENCE) {
+                tracing::warn!("{error}");
+            }
+        }
+    }
+
+    /// Leaves the monitor's cgroup and removes it.
+    pub(crate) fn destroy_monitor(&mut self) {
+        let Some(mut cgroups) = self.cgroups.take() else {
+            return;
+        };
+        let own = i32::try_from(std::process::id()).unwrap_or(0);
+        if let Err(error) = cgroups.destroy_monitor(own, PATIENCE) {
+            tracing::warn!("{error}");
+        }
+        self.entered = false;
+    }
+}
+
+fn request(plan: &Plan) -> Request {
+    let dirs = &plan.config.cgroup;
+    let controllers = plan.cgroup_use.as_deref().unwrap_or_default();
+    Request {
+        name: plan.name.clone(),
+        dir: dirs.dir.clone(),
+        monitor: dirs.monitor.clone(),
+        pivot: dirs.monitor_pivot.clone(),
+        container: dirs.container.clone(),
+        inner: dirs.container_inner.clone(),
+        relative: dirs.relative,
+        pattern: plan.cgroup_pattern.clone(),
+        use_controllers: controllers
+            .split(',')
+            .map(|name| name.trim().to_owned())
+            .filter(|name| !name.is_empty())
+            .collect(),
+    }
+}
+
+/// The host's id of the container's root.
+fn host_id(maps: &[IdMap], kind: IdKind) -> Option<u32> {
+    let root = maps.iter().find(|map| map.kind == kind && map.nsid == 0);
+    root.map(|map| map.hostid)
+}
+
+fn open(tree: &rlxc_cgroup::Tree, limit: bool) -> Answer<OwnedFd> {
+    let inner = tree.inner.as_ref().filter(|_| !limit);
+    let dir = inner.or(tree.payload.as_ref()).ok_or(Errno::ENOENT)?;
+    let file = std::fs::File::open(dir);
+    file.map(OwnedFd::from)
+        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+}
+
+fn layout(mode: Mode) -> CgroupLayout {
+    match mode {
+        Mode::Unified => CgroupLayout::Unified,
+        Mode::Hybrid => CgroupLayout::Hybrid,
+        Mode::Legacy => CgroupLayout::Legacy,
+        Mode::None => CgroupLayout::Unknown,
+    }
+}
+
+/// Bit 0: device rules can be used; bit 1: the freezer.
+fn utilities(cgroups: &rlxc_cgroup::Cgroups) -> u32 {
+    let has = |name| cgroups.tree(Some(name)).is_some();
+    let unified = cgroups.mode == Mode::Unified;
+    u32::from(unified || has("devices")) | u32::from(unified || has("freezer")) << 1
 }

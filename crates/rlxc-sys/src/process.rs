@@ -462,6 +462,51 @@ pub fn set_death_signal(signal: i32) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes a capability out of the bounding set (PR_CAPBSET_DROP).
+///
+/// # Errors
+/// `EINVAL`: the kernel has no such capability; `EPERM` without CAP_SETPCAP.
+pub fn drop_from_bounding_set(capability: u32) -> io::Result<()> {
+    // SAFETY: PR_CAPBSET_DROP takes an integer.
+    if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability)) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// No later exec gives more rights (PR_SET_NO_NEW_PRIVS).
+///
+/// # Errors
+/// As prctl(2).
+pub fn set_no_new_privs() -> io::Result<()> {
+    let (one, zero): (libc::c_ulong, libc::c_ulong) = (1, 0);
+    // SAFETY: only integers are passed.
+    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, one, zero, zero, zero) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// A new anonymous session keyring (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING).
+///
+/// # Errors
+/// As keyctl(2).
+pub fn join_session_keyring() -> io::Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
+    // SAFETY: a null name asks for an anonymous keyring.
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            KEYCTL_JOIN_SESSION_KEYRING,
+            std::ptr::null::<libc::c_char>(),
+        )
+    };
+    if ret < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Sets a resource limit of process `pid`; `None` is unlimited (prlimit(2)).
 ///
 /// # Errors

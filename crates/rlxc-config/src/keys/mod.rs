@@ -133,7 +133,7 @@ mod mount;
 mod namespace;
 pub(crate) mod net;
 mod runtime;
-mod security;
+pub(crate) mod security;
 
 /// `None` for an empty value.
 pub(crate) fn text(value: &str) -> Option<String> {

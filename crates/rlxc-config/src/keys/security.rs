@@ -27,7 +27,7 @@ const ARCH_64: &[&str] = &[
 ];
 
 /// Capabilities by number (capabilities(7)), without `cap_`.
-pub(crate) const CAPABILITIES: [&str; 41] = [
+pub const CAPABILITIES: [&str; 41] = [
     "chown",
     "dac_override",
     "dac_read_search",

@@ -1,12 +1,14 @@
 //! What the monitor knows of a running container, and its answers on the command socket.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use rlxc_monitor::protocol::ConsoleLogRequest;
-use rlxc_monitor::server::{Answer, Handler, TtyGrant};
+use rlxc_monitor::protocol::{CgroupCtx, CgroupFd, ConsoleLogRequest, DeviceRule};
+use rlxc_monitor::server::{Answer, Completion, Handler, Token, TtyGrant};
+use rlxc_monitor::State;
 use rlxc_sys::process;
 
 use crate::plan::Plan;
@@ -17,6 +19,35 @@ use crate::terminal::Terminals;
 pub(super) struct Init {
     pub(super) pid: i32,
     pub(super) pidfd: OwnedFd,
+}
+
+/// A client that waits until the container is frozen or thawed.
+#[derive(Debug)]
+pub(super) struct Freezing {
+    token: Token,
+    frozen: bool,
+    events: std::fs::File,
+    deadline: Option<Instant>,
+}
+
+impl Freezing {
+    pub(super) fn events(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Whether the kernel says that it is done (cgroup.events).
+    fn done(&self) -> bool {
+        use std::os::unix::fs::FileExt;
+        let mut text = [0; 256];
+        let wanted: &[u8] = if self.frozen { b"frozen 1" } else { b"frozen 0" };
+        self.events.read_at(&mut text, 0).is_ok_and(|count| {
+            text[..count].split(|byte| *byte == b'\n').any(|line| line == wanted)
+        })
+    }
 }
 
 /// The facts of a running container.
@@ -32,6 +63,7 @@ pub(super) struct Core {
     pub(super) network: Option<crate::network::Network>,
     pub(super) namespaces: Vec<(rlxc_config::Namespace, std::fs::File)>,
     pub(super) seccomp: Option<OwnedFd>,
+    pub(super) freezing: Vec<Freezing>,
     /// Another handle of the plan's memfd is not needed: a path reaches it.
     config: ConfigItems,
 }
@@ -69,6 +101,7 @@ impl Core {
             network: None,
             namespaces: Vec::new(),
             seccomp: None,
+            freezing: Vec::new(),
             config: ConfigItems::default(),
         }
     }
@@ -76,6 +109,37 @@ impl Core {
     /// Where the values of GET_CONFIG_ITEM come from.
     pub(super) fn serve_config_from(&mut self, plan: std::fs::File) {
         self.config.plan = Some(plan);
+    }
+
+    fn change_freezer(&mut self, token: Token, timeout: i32, frozen: bool) -> Answer<Completion> {
+        let events = self.cgroups.change_freezer(frozen)?;
+        let seconds = u64::try_from(timeout).ok();
+        self.freezing.push(Freezing {
+            token,
+            frozen,
+            events,
+            deadline: seconds.map(|s| Instant::now() + Duration::from_secs(s)),
+        });
+        Ok(Completion::Later)
+    }
+
+    /// The clients whose freeze or thaw is over: done, or out of time; and the new state.
+    pub(super) fn frozen(&mut self) -> Vec<(Token, Answer<State>)> {
+        let now = Instant::now();
+        let mut over = Vec::new();
+        self.freezing.retain(|waiting| {
+            let state = if waiting.frozen { State::Frozen } else { State::Thawed };
+            if waiting.done() {
+                over.push((waiting.token, Ok(state)));
+                return false;
+            }
+            if waiting.deadline.is_some_and(|deadline| deadline <= now) {
+                over.push((waiting.token, Err(Errno::ETIMEDOUT)));
+                return false;
+            }
+            true
+        });
+        over
     }
 
     /// A value that became known at start only.
@@ -154,5 +218,33 @@ impl Handler for Core {
 
     fn cgroup(&mut self, controller: Option<&str>) -> Option<String> {
         self.cgroups.path(controller)
+    }
+
+    fn limit_cgroup(&mut self, controller: Option<&str>) -> Option<String> {
+        self.cgroups.limit_path(controller)
+    }
+
+    fn cgroup2_fd(&mut self, limit: bool) -> Answer<OwnedFd> {
+        self.cgroups.unified_fd(limit)
+    }
+
+    fn cgroup_ctx(&mut self) -> Answer<(CgroupCtx, Vec<OwnedFd>)> {
+        self.cgroups.context()
+    }
+
+    fn cgroup_fd(&mut self, controller: &str, limit: bool) -> Answer<(CgroupFd, OwnedFd)> {
+        self.cgroups.controller_fd(controller, limit)
+    }
+
+    fn add_device_rule(&mut self, rule: DeviceRule) -> Answer<()> {
+        self.cgroups.add_device(&rule)
+    }
+
+    fn freeze(&mut self, token: Token, timeout: i32) -> Answer<Completion> {
+        self.change_freezer(token, timeout, true)
+    }
+
+    fn unfreeze(&mut self, token: Token, timeout: i32) -> Answer<Completion> {
+        self.change_freezer(token, timeout, false)
     }
 }

@@ -98,7 +98,7 @@ impl Monitor {
         self.raw = None;
         self.core.terminals = Terminals::default();
         self.core.seccomp = None;
-        self.core.cgroups.destroy();
+        self.core.cgroups.destroy_payload();
         if reboot {
             self.server.announce(State::Stopped);
         }
@@ -106,6 +106,7 @@ impl Monitor {
             tracing::error!("{error}");
             reboot = false;
         }
+        self.core.cgroups.destroy_monitor();
         let network = self.core.network.take();
         if reboot {
             self.server.reboot();

@@ -1,6 +1,7 @@
 //! The monitor's loop while the container runs.
 
 use std::os::fd::AsFd;
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -8,6 +9,7 @@ use nix::sys::signal::Signal;
 use rlxc_sys::process;
 
 use super::Monitor;
+use super::core::Freezing;
 
 impl Monitor {
     /// Serves until init has ended; returns its raw wait status.
@@ -21,10 +23,11 @@ impl Monitor {
                 PollFd::new(self.server.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             ];
-            if let Some(fd) = self.core.terminals.poll_fd() {
-                fds.push(PollFd::new(fd, PollFlags::POLLIN));
-            }
-            match poll(&mut fds, PollTimeout::NONE) {
+            let console = self.core.terminals.poll_fd();
+            let freezing = self.core.freezing.iter().map(Freezing::events);
+            fds.extend(console.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+            fds.extend(freezing.map(|fd| PollFd::new(fd, PollFlags::POLLPRI)));
+            match poll(&mut fds, self.patience()) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => tracing::error!("poll: {errno}"),
             }
@@ -32,6 +35,9 @@ impl Monitor {
             drop(fds);
             if ready.get(3) == Some(&true) {
                 self.core.terminals.dispatch();
+            }
+            if !self.core.freezing.is_empty() {
+                self.answer_freezers();
             }
             if ready[2] {
                 self.handle_signals();
@@ -47,6 +53,26 @@ impl Monitor {
                     0
                 });
             }
+        }
+    }
+
+    /// Until the first deadline of a client that waits for the freezer.
+    fn patience(&self) -> PollTimeout {
+        let deadlines = self.core.freezing.iter().filter_map(Freezing::deadline);
+        let Some(first) = deadlines.min() else {
+            return PollTimeout::NONE;
+        };
+        let left = first.saturating_duration_since(Instant::now());
+        // Rounded up: to wake before the deadline would be to spin.
+        PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX)
+    }
+
+    fn answer_freezers(&mut self) {
+        for (token, result) in self.core.frozen() {
+            if let Ok(state) = result {
+                self.server.announce(state);
+            }
+            self.server.answer(token, result.map(drop), &mut self.core);
         }
     }
 

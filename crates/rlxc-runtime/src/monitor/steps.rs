@@ -58,6 +58,7 @@ impl Monitor {
         let namespaces = plan.namespaces.clone;
         let has = |ns| namespaces.contains(ns);
         let (ours, theirs) = Channel::pair().at("clone", "socketpair")?;
+        let birth_place = self.core.cgroups.birth_place();
         let prepared = crate::init::Prepared {
             plan,
             channel: theirs,
@@ -66,11 +67,13 @@ impl Monitor {
             storage,
             console,
             unshare_net: has(Namespace::Net) && has(Namespace::User),
-            unshare_cgroup: has(Namespace::Cgroup) && !self.core.cgroups.born_inside(),
+            unshare_cgroup: has(Namespace::Cgroup) && birth_place.is_none(),
         };
         let late_network = prepared.unshare_net;
         let shared = self.step("shared namespaces", |_| Shared::open(plan))?;
-        self.step("clone", |monitor| monitor.clone_init(prepared, &shared))?;
+        self.step("clone", |monitor| {
+            monitor.clone_init(prepared, &shared, birth_place)
+        })?;
         let pid = self.init_pid()?;
         hooks.set("LXC_PID", &pid.to_string());
         if plan.has_maps() {
@@ -155,7 +158,12 @@ impl Monitor {
             .ok_or_else(|| StartError::new("clone", "", "there is no init"))
     }
 
-    fn clone_init(&mut self, prepared: crate::init::Prepared<'_>, shared: &Shared) -> Result<()> {
+    fn clone_init(
+        &mut self,
+        prepared: crate::init::Prepared<'_>,
+        shared: &Shared,
+        cgroup: Option<OwnedFd>,
+    ) -> Result<()> {
         let plan = prepared.plan;
         let mut flags = plan.namespaces.clone.0 & !Namespace::Time.clone_flag();
         if prepared.unshare_net {
@@ -164,7 +172,6 @@ impl Monitor {
         if prepared.unshare_cgroup {
             flags &= !Namespace::Cgroup.clone_flag();
         }
-        let cgroup = self.core.cgroups.birth_place();
         let args = CloneArgs {
             flags,
             cgroup: cgroup.as_ref().map(AsFd::as_fd),
