@@ -55,8 +55,12 @@ impl Cgroups {
         cgroups.enter_payload(pid).at(step, "the container")?;
         let config = &plan.config;
         let limits = "cgroup limits";
-        cgroups.apply_limits(&config.cgroup1, &config.cgroup2).at(limits, "")?;
-        cgroups.attach_devices(&config.cgroup1, &config.cgroup2).at(limits, "devices")?;
+        cgroups
+            .apply_limits(&config.cgroup1, &config.cgroup2)
+            .at(limits, "")?;
+        cgroups
+            .attach_devices(&config.cgroup1, &config.cgroup2)
+            .at(limits, "devices")?;
         if let (Some(uid), Some(gid)) = (
             host_id(&plan.id_maps, IdKind::Uid),
             host_id(&plan.id_maps, IdKind::Gid),
@@ -106,7 +110,11 @@ impl Cgroups {
         Ok((context, fds))
     }
 
-    pub(crate) fn controller_fd(&self, controller: &str, limit: bool) -> Answer<(CgroupFd, OwnedFd)> {
+    pub(crate) fn controller_fd(
+        &self,
+        controller: &str,
+        limit: bool,
+    ) -> Answer<(CgroupFd, OwnedFd)> {
         let cgroups = self.cgroups.as_ref().ok_or(Errno::ENOENT)?;
         let tree = cgroups.tree(Some(controller)).ok_or(Errno::ENOENT)?;
         let answer = CgroupFd {

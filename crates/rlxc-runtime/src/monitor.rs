@@ -3,6 +3,7 @@
 //! One thread, one loop. The plan stays in the memfd it came in: it is read again for a reboot,
 //! at the end, and for GET_CONFIG_ITEM, so that a running container costs little memory.
 
+mod clone;
 mod core;
 mod end;
 mod events;

@@ -70,7 +70,11 @@ fn dropped(caps: &Capabilities, last: u32) -> Result<Vec<u32>, StartError> {
         let known = CAPABILITIES.iter().position(|known| known == name);
         let number = known.and_then(|index| u32::try_from(index).ok());
         number.or_else(|| name.parse().ok()).ok_or_else(|| {
-            StartError::new("capabilities", format!("{key} = {name}"), "no such capability")
+            StartError::new(
+                "capabilities",
+                format!("{key} = {name}"),
+                "no such capability",
+            )
         })
     };
     match &caps.keep {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use rlxc_monitor::State;
 use rlxc_monitor::protocol::{CgroupCtx, CgroupFd, ConsoleLogRequest, DeviceRule};
 use rlxc_monitor::server::{Answer, Completion, Handler, Token, TtyGrant};
-use rlxc_monitor::State;
 use rlxc_sys::process;
 
 use crate::plan::Plan;
@@ -43,9 +43,15 @@ impl Freezing {
     fn done(&self) -> bool {
         use std::os::unix::fs::FileExt;
         let mut text = [0; 256];
-        let wanted: &[u8] = if self.frozen { b"frozen 1" } else { b"frozen 0" };
+        let wanted: &[u8] = if self.frozen {
+            b"frozen 1"
+        } else {
+            b"frozen 0"
+        };
         self.events.read_at(&mut text, 0).is_ok_and(|count| {
-            text[..count].split(|byte| *byte == b'\n').any(|line| line == wanted)
+            text[..count]
+                .split(|byte| *byte == b'\n')
+                .any(|line| line == wanted)
         })
     }
 }
@@ -128,7 +134,11 @@ impl Core {
         let now = Instant::now();
         let mut over = Vec::new();
         self.freezing.retain(|waiting| {
-            let state = if waiting.frozen { State::Frozen } else { State::Thawed };
+            let state = if waiting.frozen {
+                State::Frozen
+            } else {
+                State::Thawed
+            };
             if waiting.done() {
                 over.push((waiting.token, Ok(state)));
                 return false;

@@ -6,9 +6,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rlxc_config::{HookKind, Namespace};
 use rlxc_monitor::State;
-use rlxc_sys::process::{self, CloneArgs, Cloned};
+use rlxc_sys::process;
 
-use super::core::Init;
 use super::{Monitor, Result};
 use crate::error::{Context, StartError};
 use crate::hooks::HookContext;
@@ -17,6 +16,17 @@ use crate::report::Report;
 use crate::share::Shared;
 use crate::sync::{Channel, Descriptors, FromChild, ToChild};
 use crate::terminal::{ConsolePump, ConsoleSetup, Pty, Terminals};
+
+/// Everything that is ready before the clone.
+struct Preparations<'a> {
+    child: crate::init::Prepared<'a>,
+    /// The monitor's end of the conversation.
+    ours: Channel,
+    /// The console's ptx, if it comes from the host.
+    host_ptx: Option<OwnedFd>,
+    /// The cgroup that the child is born in.
+    birth_place: Option<OwnedFd>,
+}
 
 impl Monitor {
     /// From STARTING to RUNNING. On failure everything that was made is still in `self`, for
@@ -30,13 +40,42 @@ impl Monitor {
 
     fn start_plan(&mut self, plan: &Plan) -> Result<()> {
         self.server.announce(State::Starting);
+        let mut hooks = HookContext::new(plan);
+        let prepared = self.before_clone(plan, &hooks)?;
+        let Preparations {
+            child,
+            ours,
+            host_ptx,
+            birth_place,
+        } = prepared;
+        let late_network = child.unshare_net;
+        let shared = self.step("shared namespaces", |_| Shared::open(plan))?;
+        self.step("clone", |monitor| {
+            monitor.clone_init(child, &shared, birth_place)
+        })?;
+        let pid = self.init_pid()?;
+        hooks.set("LXC_PID", &pid.to_string());
+        self.guide_child(plan, &hooks, &ours, late_network)
+            .and_then(|()| self.until_executed(plan, &hooks, &ours, host_ptx))
+            // What failed here may only be what the child's own failure has led to.
+            .map_err(|error| child_failure(&ours).unwrap_or(error))?;
+        self.server.announce(State::Running);
+        self.report_running();
+        Ok(())
+    }
+
+    /// All that can fail without a process of the container.
+    fn before_clone<'a>(
+        &mut self,
+        plan: &'a Plan,
+        hooks: &HookContext,
+    ) -> Result<Preparations<'a>> {
         if plan.config.monitor_unshare && !self.unshared {
             self.step("monitor's mount namespace", |_| unshare_mounts())?;
             self.unshared = true;
         }
         let memfd = self.memfd.try_clone().at("monitor", "plan")?;
         self.core.serve_config_from(memfd);
-        let mut hooks = HookContext::new(plan);
         if hooks.has(HookKind::PreStart) {
             self.step("pre-start hooks", |_| hooks.run(HookKind::PreStart, &[]))?;
         }
@@ -55,11 +94,10 @@ impl Monitor {
             Some(pty) => Some(pty.ptx.try_clone().at("console", "")?),
             None => None,
         };
-        let namespaces = plan.namespaces.clone;
-        let has = |ns| namespaces.contains(ns);
         let (ours, theirs) = Channel::pair().at("clone", "socketpair")?;
         let birth_place = self.core.cgroups.birth_place();
-        let prepared = crate::init::Prepared {
+        let has = |ns| plan.namespaces.clone.contains(ns);
+        let child = crate::init::Prepared {
             plan,
             channel: theirs,
             hooks: hooks.clone(),
@@ -69,38 +107,34 @@ impl Monitor {
             unshare_net: has(Namespace::Net) && has(Namespace::User),
             unshare_cgroup: has(Namespace::Cgroup) && birth_place.is_none(),
         };
-        let late_network = prepared.unshare_net;
-        let shared = self.step("shared namespaces", |_| Shared::open(plan))?;
-        self.step("clone", |monitor| {
-            monitor.clone_init(prepared, &shared, birth_place)
-        })?;
+        Ok(Preparations {
+            child,
+            ours,
+            host_ptx,
+            birth_place,
+        })
+    }
+
+    /// What the child needs from outside while it sets itself up: maps, links, cgroups, limits.
+    fn guide_child(
+        &mut self,
+        plan: &Plan,
+        hooks: &HookContext,
+        ours: &Channel,
+        late_network: bool,
+    ) -> Result<()> {
         let pid = self.init_pid()?;
-        hooks.set("LXC_PID", &pid.to_string());
         if plan.has_maps() {
-            self.step("id maps", |_| {
-                if has(Namespace::User) {
-                    crate::idmap::write(pid, &plan.id_maps)?;
-                }
-                let trees = crate::idmapped::prepare(plan, pid)?;
-                let rootfs = trees.rootfs.is_some();
-                let fds = trees.rootfs.iter().chain(&trees.entries);
-                let fds: Vec<_> = fds.map(AsFd::as_fd).collect();
-                ours.send(&ToChild::Mapped { rootfs }, &fds)
-                    .at("id maps", "")
-            })?;
+            self.step("id maps", |_| send_maps(plan, pid, ours))?;
         }
         if late_network {
-            let message = self.wait_child(&ours, "network namespace")?;
-            let (FromChild::Network, _) = message else {
-                return Err(StartError::new(
-                    "network namespace",
-                    "",
-                    "an unexpected message",
-                ));
+            let step = "network namespace";
+            let (FromChild::Network, _) = self.wait_child(ours, step)? else {
+                return Err(StartError::new(step, "", "an unexpected message"));
             };
         }
         self.step("network", |monitor| {
-            monitor.create_network(plan, &hooks, pid)
+            monitor.create_network(plan, hooks, pid)
         })?;
         self.step("enter cgroups", |monitor| {
             monitor.core.cgroups.enter(plan, pid)
@@ -109,15 +143,25 @@ impl Monitor {
         let inside = self.core.network.as_ref().map(|n| n.inside().clone());
         let inside = inside.unwrap_or_default();
         ours.send(&ToChild::Entered { inside }, &[])
-            .at("network", "")?;
+            .at("network", "")
+    }
+
+    fn until_executed(
+        &mut self,
+        plan: &Plan,
+        hooks: &HookContext,
+        ours: &Channel,
+        host_ptx: Option<OwnedFd>,
+    ) -> Result<()> {
         self.step("container set-up", |monitor| {
-            let message = monitor.wait_child(&ours, "container set-up")?;
+            let message = monitor.wait_child(ours, "container set-up")?;
             let (FromChild::Ready(described), fds) = message else {
                 return Err(StartError::new("init", "", "an unexpected message"));
             };
             monitor.take_descriptors(plan, described, fds, host_ptx)
         })?;
         if hooks.has(HookKind::Stop) {
+            let pid = self.init_pid()?;
             self.keep_namespaces(plan, pid)?;
         }
         if hooks.has(HookKind::StartHost) {
@@ -126,10 +170,7 @@ impl Monitor {
         if hooks.wait_before_init() {
             ours.send(&ToChild::Go, &[]).at("start-host hooks", "")?;
         }
-        self.step("execute init", |monitor| monitor.wait_exec(&ours))?;
-        self.server.announce(State::Running);
-        self.report_running();
-        Ok(())
+        self.step("execute init", |monitor| monitor.wait_exec(ours))
     }
 
     fn create_network(&mut self, plan: &Plan, hooks: &HookContext, pid: i32) -> Result<()> {
@@ -156,38 +197,6 @@ impl Monitor {
         let init = self.core.init.as_ref();
         init.map(|init| init.pid)
             .ok_or_else(|| StartError::new("clone", "", "there is no init"))
-    }
-
-    fn clone_init(
-        &mut self,
-        prepared: crate::init::Prepared<'_>,
-        shared: &Shared,
-        cgroup: Option<OwnedFd>,
-    ) -> Result<()> {
-        let plan = prepared.plan;
-        let mut flags = plan.namespaces.clone.0 & !Namespace::Time.clone_flag();
-        if prepared.unshare_net {
-            flags &= !Namespace::Net.clone_flag();
-        }
-        if prepared.unshare_cgroup {
-            flags &= !Namespace::Cgroup.clone_flag();
-        }
-        let args = CloneArgs {
-            flags,
-            cgroup: cgroup.as_ref().map(AsFd::as_fd),
-        };
-        if !shared.is_empty() {
-            self.core.init = Some(clone_shared(prepared, shared, args)?);
-            return Ok(());
-        }
-        match process::clone3(&args) {
-            Ok(Cloned::Child) => crate::init::run(prepared),
-            Ok(Cloned::Parent { pid, pidfd }) => {
-                self.core.init = Some(Init { pid, pidfd });
-                Ok(())
-            }
-            Err(error) => Err(clone_error(plan, &error)),
-        }
     }
 
     /// The child's next message; serves the command socket meanwhile.
@@ -282,47 +291,6 @@ impl Monitor {
     }
 }
 
-/// A helper enters the shared namespaces and makes init its sibling, so that the monitor itself
-/// stays where it is and is init's parent.
-fn clone_shared(
-    prepared: crate::init::Prepared<'_>,
-    shared: &Shared,
-    mut args: CloneArgs<'_>,
-) -> Result<Init> {
-    let step = "shared namespaces";
-    let plan = prepared.plan;
-    let (ours, theirs) = Channel::pair().at(step, "socketpair")?;
-    args.flags |= process::flags::CLONE_PARENT;
-    let helper = match process::clone3(&CloneArgs::default()).at(step, "clone")? {
-        Cloned::Parent { pidfd, .. } => pidfd,
-        Cloned::Child => {
-            drop(ours);
-            let cloned = shared
-                .enter()
-                .and_then(|()| process::clone3(&args).map_err(|error| clone_error(plan, &error)));
-            match cloned {
-                Ok(Cloned::Child) => crate::init::run(prepared),
-                Ok(Cloned::Parent { pid, pidfd }) => {
-                    let answer: Result<i32> = Ok(pid);
-                    let _ = theirs.send(&answer, &[pidfd.as_fd()]);
-                }
-                Err(error) => {
-                    let answer: Result<i32> = Err(error);
-                    let _ = theirs.send(&answer, &[]);
-                }
-            }
-            process::exit_now(0)
-        }
-    };
-    drop((prepared, theirs));
-    let answer = ours.wait::<Result<i32>>().at(step, "receive")?;
-    let _ = process::wait_status(&helper);
-    let (pid, mut fds) = answer.ok_or_else(|| StartError::new(step, "", "the helper died"))?;
-    let (pid, pidfd) = (pid?, fds.pop());
-    let pidfd = pidfd.ok_or_else(|| StartError::new(step, "", "no descriptor of init"))?;
-    Ok(Init { pid, pidfd })
-}
-
 /// `lxc.proc.*`, `lxc.prlimit.*` and `lxc.sched.core` of the container's first process.
 fn set_process(plan: &Plan, pid: i32) -> Result<()> {
     for (name, value) in &plan.config.procfs {
@@ -373,17 +341,23 @@ fn wait_two(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> nix::Result<(bool, bool)> {
     Ok((a, b))
 }
 
-fn clone_error(plan: &Plan, error: &std::io::Error) -> StartError {
-    let names: Vec<&str> = plan.namespaces.clone.iter().map(Namespace::name).collect();
-    let failed = StartError::from_error("clone", names.join(" "), error);
-    match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EPERM) if plan.namespaces.clone.contains(Namespace::User) => failed.remedy(
-            "user namespaces are refused here: see kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns",
-        ),
-        Some(Errno::EPERM) => failed.remedy("start as root, or give the container id maps (lxc.idmap)"),
-        Some(Errno::ENOSPC | Errno::EUSERS) => {
-            failed.remedy("the limit of nested or total namespaces is reached: see /proc/sys/user/max_*_namespaces")
-        }
-        _ => failed,
+/// Writes the id maps and sends the idmapped trees.
+fn send_maps(plan: &Plan, pid: i32, ours: &Channel) -> Result<()> {
+    if plan.namespaces.clone.contains(Namespace::User) {
+        crate::idmap::write(pid, &plan.id_maps)?;
+    }
+    let trees = crate::idmapped::prepare(plan, pid)?;
+    let rootfs = trees.rootfs.is_some();
+    let fds = trees.rootfs.iter().chain(&trees.entries);
+    let fds: Vec<_> = fds.map(AsFd::as_fd).collect();
+    ours.send(&ToChild::Mapped { rootfs }, &fds)
+        .at("id maps", "")
+}
+
+/// The failure that the child has reported and nobody has read yet.
+fn child_failure(ours: &Channel) -> Option<StartError> {
+    match ours.receive() {
+        Ok(Some((FromChild::Failed(error), _))) => Some(error),
+        _ => None,
     }
 }
