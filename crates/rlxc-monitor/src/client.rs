@@ -1,5 +1,8 @@
 //! Asking a running container: one method a command, each with a deadline.
 
+mod pending;
+mod watch;
+
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -9,11 +12,14 @@ use nix::errno::Errno;
 
 use crate::name::socket_name;
 use crate::protocol::{
-    CgroupCtx, CgroupFd, Command, ConsoleLogRequest, DeviceRule, Event, HEADER, MAX_PAYLOAD,
-    MESSAGE, Malformed, Message, Request, Response, StateWish, decode_text, encode_text,
+    CgroupCtx, CgroupFd, Command, ConsoleLogRequest, DeviceRule, HEADER, MAX_PAYLOAD, Malformed,
+    Request, Response, StateWish, encode_text,
 };
-use crate::state::{State, StateSet};
+use crate::state::State;
 use crate::{Error, Result, wire};
+
+pub use pending::Pending;
+pub use watch::Watch;
 
 /// How long a call waits for an answer unless told otherwise.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
@@ -47,14 +53,6 @@ pub struct Cgroups {
     pub ctx: CgroupCtx,
     /// Directories, one a hierarchy
     pub dirs: Vec<OwnedFd>,
-}
-
-/// Waits for states; made by [`Client::watch`].
-#[derive(Debug)]
-pub struct Watch {
-    name: String,
-    socket: OwnedFd,
-    states: StateSet,
 }
 
 struct Answer {
@@ -535,145 +533,8 @@ impl Client {
     }
 }
 
-/// A question on its way; see [`Client::ask`].
-#[derive(Debug)]
-pub struct Pending<'a> {
-    client: &'a Client,
-    command: Command,
-    until: Instant,
-    socket: Result<OwnedFd>,
-}
-
-impl Pending<'_> {
-    fn answer(self) -> Result<Answer> {
-        let answer = self
-            .client
-            .receive(self.command, self.socket?, self.until)?;
-        self.client.check(self.command, &answer.response)?;
-        Ok(answer)
-    }
-
-    /// The answer as a state; [`State::Stopped`] when nobody listens.
-    ///
-    /// # Errors
-    /// As [`Client::state`].
-    pub fn state(self) -> Result<State> {
-        let (client, command) = (self.client, self.command);
-        match self.answer() {
-            Ok(answer) => State::from_number(answer.response.data).ok_or_else(|| {
-                let source = Malformed::Value {
-                    field: "state",
-                    value: i64::from(answer.response.data),
-                };
-                client.malformed(command, source)
-            }),
-            Err(Error::NotRunning { .. }) => Ok(State::Stopped),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The answer as a string.
-    ///
-    /// # Errors
-    /// The general ones.
-    pub fn text(self) -> Result<String> {
-        let (client, command) = (self.client, self.command);
-        let answer = self.answer()?;
-        match decode_text(&answer.payload) {
-            Ok(text) => Ok(text.to_owned()),
-            Err(source) => Err(client.malformed(command, source)),
-        }
-    }
-
-    /// The answer as the value of a configuration key.
-    ///
-    /// # Errors
-    /// As [`Client::config_item`].
-    pub fn config_item(self) -> Result<Option<String>> {
-        match self.text() {
-            Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
-            Err(Error::Refused { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The answer as one descriptor.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] with EBADF when none came.
-    pub fn fd(self) -> Result<OwnedFd> {
-        let (client, command) = (self.client, self.command);
-        client.one_fd(command, self.answer()?.fds)
-    }
-
-    /// The answer as the container's cgroups.
-    ///
-    /// # Errors
-    /// As [`Client::cgroups`].
-    pub fn cgroups(self) -> Result<Cgroups> {
-        let (client, command) = (self.client, self.command);
-        let answer = self.answer()?;
-        let ctx = CgroupCtx::decode(&answer.payload).map_err(|e| client.malformed(command, e))?;
-        let (got, wanted) = (answer.fds.len(), ctx.fd_len as usize);
-        if got != wanted {
-            return Err(client.malformed(command, Malformed::Descriptors { got, wanted }));
-        }
-        Ok(Cgroups {
-            ctx,
-            dirs: answer.fds,
-        })
-    }
-}
-
 fn errno_of(response: &Response) -> Errno {
     Errno::from_raw(response.ret.saturating_neg())
-}
-
-impl Watch {
-    /// Waits for one of the states, at most until `until` (`None`: for ever).
-    ///
-    /// A monitor that hangs up has ended with its container: [`State::Stopped`].
-    /// Returns `None` when the time is up.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] and socket errors.
-    pub fn wait(&self, until: Option<Instant>) -> Result<Option<State>> {
-        loop {
-            let mut bytes = [0; MESSAGE];
-            match wire::receive_until(self.socket.as_fd(), &mut bytes, until) {
-                Ok(_) => {}
-                Err(Errno::ETIMEDOUT) => return Ok(None),
-                Err(Errno::ECONNRESET) => return Ok(Some(State::Stopped)),
-                Err(errno) => {
-                    return Err(Error::Socket {
-                        operation: "recvmsg",
-                        name: self.name.clone(),
-                        errno,
-                    });
-                }
-            }
-            let message = Message::decode(&bytes).map_err(|source| Error::Malformed {
-                name: self.name.clone(),
-                command: Command::AddStateClient,
-                source,
-            })?;
-            if let Event::State(state) = message.event {
-                return Ok(Some(state));
-            }
-        }
-    }
-
-    /// The states it was registered for.
-    pub fn states(&self) -> StateSet {
-        self.states
-    }
-}
-
-impl AsFd for Watch {
-    /// Readable when the message is there or the monitor is gone.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
 }
 
 impl fmt::Display for Client {

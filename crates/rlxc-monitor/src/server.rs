@@ -5,6 +5,7 @@
 //! slowly, reads slowly or not at all costs one connection and nothing else.
 
 mod connection;
+mod serve;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -450,7 +451,7 @@ impl Server {
                 }
                 Step::Close => return self.close(token, handler),
                 Step::Request(request) => {
-                    let served = connection::answer(&request, self.state, Token(token), handler);
+                    let served = serve::answer(&request, self.state, Token(token), handler);
                     if let Some(state) = served.announce {
                         self.notify(state);
                         handler.state_served(state);

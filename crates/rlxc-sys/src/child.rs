@@ -8,6 +8,7 @@
 mod attached;
 mod shell;
 mod strings;
+mod task;
 
 use std::ffi::{CString, c_int, c_void};
 use std::io;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::state::{State, StateSet};
 use proptest::prelude::*;
 
 #[test]
