@@ -174,6 +174,13 @@ fn missing_parts_are_made_again_and_a_failure_takes_all_back() {
             .to_string()
             .contains("none of start")
     );
+    ip("link add port0 type veth peer name port1");
+    ip("link set port0 master lxcbr0");
+    for action in ["restart", "stop", "start", "stop"] {
+        service.act(action).unwrap();
+        assert_eq!(service.status().unwrap().ports, ["port0"], "{action}");
+    }
+    ip("link del port0");
     service.act("stop").unwrap();
     assert_eq!(traces(), before);
 

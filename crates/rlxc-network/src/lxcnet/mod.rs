@@ -149,7 +149,7 @@ impl Service {
             )),
             Err(error) => {
                 if fresh {
-                    for left in self.take_down(&mut netlink) {
+                    for left in self.take_down(&mut netlink, false) {
                         tracing::warn!("undoing the host bridge: {left}");
                     }
                 }
@@ -266,14 +266,14 @@ impl Service {
                 ports.join(", ")
             )));
         }
-        match self.take_down(&mut netlink).into_iter().next() {
+        match self.take_down(&mut netlink, false).into_iter().next() {
             Some(error) => Err(error),
             None => Ok(()),
         }
     }
 
-    fn take_down(&self, netlink: &mut Netlink) -> Vec<Error> {
-        let state = self.read_state().unwrap_or_default();
+    fn take_down(&self, netlink: &mut Netlink, keep_bridge: bool) -> Vec<Error> {
+        let mut state = self.read_state().unwrap_or_default();
         let mut errors = Vec::new();
         errors.extend(dnsmasq::stop(&self.files()).err());
         let firewall = match state.get("firewall").map(String::as_str) {
@@ -288,6 +288,11 @@ impl Service {
             if let Some(before) = state.get(key) {
                 errors.extend(write(path, before).err());
             }
+        }
+        if keep_bridge && state.contains_key("made_bridge") {
+            state.retain(|key, _| key == "bridge" || key == "made_bridge");
+            errors.extend(self.write_state(&state).err());
+            return errors;
         }
         if state.contains_key("made_bridge") {
             let name = &self.settings.bridge;
@@ -325,8 +330,8 @@ impl Service {
     }
 
     /// Plays the `lxc-net` service script: `start`, `stop`, `restart`, `reload`, `force-reload`;
-    /// returns what the administrator should know. `stop` and `restart` do not mind containers on
-    /// the bridge: a service that is stopped at shutdown must not refuse.
+    /// returns what the administrator should know. Containers on the bridge keep it: `stop` then
+    /// takes everything else down, and `restart` reloads.
     ///
     /// # Errors
     /// As [`Service::up`] and [`Service::down`]; [`Error::Unsupported`] for another action
@@ -335,12 +340,20 @@ impl Service {
         let outcome = match action {
             "start" => self.up()?,
             "stop" => {
-                self.down(true)?;
-                return Ok(Vec::new());
+                let mut netlink = Netlink::open()?;
+                let in_use = !self.ports(&mut netlink)?.is_empty();
+                return match self.take_down(&mut netlink, in_use).into_iter().next() {
+                    Some(error) => Err(error),
+                    None => Ok(Vec::new()),
+                };
             }
             "restart" | "force-reload" => {
-                self.down(true)?;
-                self.up()?
+                if self.ports(&mut Netlink::open()?)?.is_empty() {
+                    self.down(true)?;
+                    self.up()?
+                } else {
+                    self.reload()?
+                }
             }
             "reload" => self.reload()?,
             other => {
