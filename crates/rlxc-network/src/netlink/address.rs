@@ -115,6 +115,20 @@ fn parse(kind: u16, body: &[u8]) -> Option<Address> {
 }
 
 impl Netlink {
+    /// Adds an address to link `index` called `name`.
+    ///
+    /// # Errors
+    /// As [`Netlink::request`]; EEXIST if the link has it.
+    pub fn add_address(
+        &mut self,
+        index: u32,
+        name: &str,
+        address: IpAddr,
+        prefix: u8,
+    ) -> Result<()> {
+        self.request(add(index, name, address, prefix, None))
+    }
+
     /// All addresses of the namespace, in the kernel's order.
     ///
     /// # Errors
