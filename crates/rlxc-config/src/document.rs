@@ -253,6 +253,9 @@ impl Document {
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), KeyError> {
         one_line(key, key)?;
         one_line(key, value)?;
+        // The kept line holds the address that was chosen.
+        let filled = hwaddr::is_key(key).then(|| hwaddr::fill(value));
+        let value = filled.as_deref().unwrap_or(value);
         self.apply(key, value, &mut Includes::default())?;
         if value.is_empty() {
             self.remove_lines(key);
@@ -405,5 +408,6 @@ pub(crate) fn failed(key: &str, value: &str, fault: Fault) -> KeyError {
         Fault::Unknown => unknown(key),
         Fault::NotReadable => KeyError::NotReadable { key: owned },
         Fault::NoSuchNic => KeyError::NoSuchNic { key: owned },
+        Fault::WrongType => KeyError::WrongType { key: owned },
     }
 }

@@ -106,6 +106,12 @@ pub enum KeyError {
         /// The key.
         key: String,
     },
+    /// The key belongs to networks of another type than this one's.
+    #[error("{key} does not go with the type of its network")]
+    WrongType {
+        /// The key.
+        key: String,
+    },
     /// The key has no sub-keys to list.
     #[error("{key} has no sub-keys")]
     NoSubkeys {
@@ -133,7 +139,10 @@ impl KeyError {
             Self::NotReadable { .. } => libc::ENOSYS,
             Self::NoSuchNic { .. } => libc::ENOENT,
             Self::Include { source, .. } => source.errno(),
-            Self::Unknown { .. } | Self::LineBreak { .. } | Self::NoSubkeys { .. } => libc::EINVAL,
+            Self::Unknown { .. }
+            | Self::LineBreak { .. }
+            | Self::WrongType { .. }
+            | Self::NoSubkeys { .. } => libc::EINVAL,
         }
     }
 }

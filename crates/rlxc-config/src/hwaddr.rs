@@ -39,6 +39,8 @@ pub(crate) fn is_key(key: &str) -> bool {
     if rest.starts_with("hwaddr") {
         return true;
     }
+    // LXC reads the index as a signed number.
+    let rest = rest.strip_prefix('-').unwrap_or(rest);
     let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
     digits > 0 && &rest[digits..] == ".hwaddr"
 }

@@ -17,6 +17,7 @@
 //! # References
 //! lxc.container.conf(5), lxc.conf(5), lxc-usernet(5).
 
+mod check;
 mod config;
 mod document;
 mod error;
@@ -33,6 +34,7 @@ mod signal;
 mod usernet;
 mod value;
 
+pub use check::{CheckOptions, Diagnostic, Severity, check, check_with, render};
 pub use config::*;
 pub use document::Document;
 pub use error::{KeyError, LineError, LoadError, Location, ValueError};

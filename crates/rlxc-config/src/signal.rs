@@ -48,17 +48,18 @@ const NAMES: [(&str, i32); 33] = [
 ];
 
 impl Signal {
-    /// Parses a number (any `u32`, as LXC does), `SIGNAME` or `SIGRTMIN+n` / `SIGRTMAX-n`; names in any case.
+    /// Parses a number (of any size up to 2147483647, as LXC does), `SIGNAME` or `SIGRTMIN+n` / `SIGRTMAX-n`; names in any case.
     ///
     /// # Errors
     /// Anything else, also a name without `SIG`.
     pub fn parse(value: &str) -> Result<Self, ValueError> {
         let wrong = || ValueError::expected("a signal: a number, SIGNAME or SIGRTMIN+n");
         if value.starts_with(|c: char| c.is_ascii_digit()) {
-            #[allow(clippy::cast_possible_wrap)]
             return value::uint(value)
-                .map(|n| Self(n as i32))
-                .map_err(|_| wrong());
+                .ok()
+                .and_then(|n| i32::try_from(n).ok())
+                .map(Self)
+                .ok_or_else(wrong);
         }
         let upper = value.to_ascii_uppercase();
         let name = upper.strip_prefix("SIG").ok_or_else(wrong)?;

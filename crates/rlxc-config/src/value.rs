@@ -4,7 +4,7 @@ use nom::IResult;
 use nom::Parser;
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take_while};
-use nom::character::complete::{digit1, hex_digit1, multispace0, one_of, space0};
+use nom::character::complete::{digit1, hex_digit1, multispace0, one_of};
 use nom::combinator::{all_consuming, map, map_opt, opt, recognize};
 use nom::sequence::preceded;
 
@@ -99,10 +99,14 @@ pub(crate) fn path(value: &str) -> Result<String> {
 /// A number of bytes with an optional KB, MB or GB. As in LXC a one-letter suffix changes nothing.
 pub(crate) fn size(value: &str) -> Result<u64> {
     let wrong = || ValueError::expected("a number of bytes, optionally with KB, MB or GB");
-    let (rest, digits): (&str, &str) =
-        digit1(value).map_err(|_: nom::Err<nom::error::Error<&str>>| wrong())?;
-    let (suffix, _): (&str, &str) =
-        space0(rest).map_err(|_: nom::Err<nom::error::Error<&str>>| wrong())?;
+    // The suffix is the last one or two letters; what is before it is read with base 0.
+    let letters = value
+        .chars()
+        .rev()
+        .take_while(char::is_ascii_alphabetic)
+        .count()
+        .min(2);
+    let (number, suffix) = value.split_at(value.len() - letters);
     let factor: u64 = match suffix.to_ascii_lowercase().as_str() {
         "kb" => 1 << 10,
         "mb" => 1 << 20,
@@ -110,10 +114,15 @@ pub(crate) fn size(value: &str) -> Result<u64> {
         one if one.len() < 2 => 1,
         _ => return Err(wrong().at(value, suffix)),
     };
-    digits
-        .parse::<u64>()
+    let number = if letters > 0 {
+        number.trim_end()
+    } else {
+        number
+    };
+    let number = uint64(number).map_err(|_| wrong())?;
+    i64::try_from(number)
         .ok()
-        .and_then(|n| n.checked_mul(factor))
+        .and_then(|n| n.unsigned_abs().checked_mul(factor))
         .ok_or_else(|| ValueError::expected("a size below 2^64 bytes").errno(libc::ERANGE))
 }
 
@@ -160,26 +169,26 @@ pub(crate) fn idmap(value: &str) -> Result<IdMap> {
 
 /// One limit: a base-10 number or `unlimited`; what is left over.
 fn limit(input: &str) -> IResult<&str, Option<u64>> {
-    alt((
-        map(tag("unlimited"), |_| None),
-        map_opt(
-            (opt(one_of("+-")), take_while(|c: char| c.is_ascii_digit())),
-            |(sign, digits): (Option<char>, &str)| {
-                let n = if digits.is_empty() {
-                    0
-                } else {
-                    digits.parse::<u64>().ok()?
-                };
-                let n = if sign == Some('-') {
-                    n.wrapping_neg()
-                } else {
-                    n
-                };
-                Some((n != u64::MAX).then_some(n))
-            },
-        ),
-    ))
-    .parse(input)
+    let digits = (
+        multispace0,
+        opt(one_of("+-")),
+        take_while(|c: char| c.is_ascii_digit()),
+    );
+    let number = map_opt(digits, |(_, sign, digits): (&str, Option<char>, &str)| {
+        let n = if digits.is_empty() {
+            0
+        } else {
+            digits.parse::<u64>().ok()?
+        };
+        // -1 is the kernel's number for "no limit".
+        let n = if sign == Some('-') {
+            n.wrapping_neg()
+        } else {
+            n
+        };
+        Some((n != u64::MAX).then_some(n))
+    });
+    alt((map(tag("unlimited"), |_| None), number)).parse(input)
 }
 
 /// `SOFT[:HARD]`, `None` = unlimited; one value sets both.

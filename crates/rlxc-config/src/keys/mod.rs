@@ -18,6 +18,8 @@ pub(crate) enum Fault {
     NotReadable,
     /// No such network.
     NoSuchNic,
+    /// The network is of another type.
+    WrongType,
 }
 
 impl From<ValueError> for Fault {
@@ -103,7 +105,7 @@ macro_rules! path_key {
     };
 }
 
-/// An unsigned number; shown the way LXC prints an `int`.
+/// An unsigned number.
 macro_rules! uint_key {
     ($name:literal, $($field:ident).+, $since:literal, $doc:literal, $example:literal) => {
         row!($name; "a number from 0 to 4294967295", "0", $since, $doc, $example,

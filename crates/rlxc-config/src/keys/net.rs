@@ -27,7 +27,7 @@ pub struct NetKeyRow {
     /// An example value.
     pub example: &'static str,
     pub(crate) parse: fn(&mut Nic, &str) -> Result<(), ValueError>,
-    pub(crate) show: fn(&Nic) -> String,
+    pub(crate) show: fn(&Nic) -> Option<String>,
     pub(crate) clear: fn(&mut Nic),
 }
 
@@ -61,21 +61,27 @@ pub(crate) fn is_known(rest: &str) -> bool {
 
 fn parse(c: &mut Config, rest: &str, value: &str) -> Result<(), Fault> {
     let (index, sub) = split(rest).ok_or(Fault::Unknown)?;
+    if value.is_empty() {
+        return clear_present(c, index, sub);
+    }
+    // As in LXC the network comes into being before its sub-key is looked at.
+    let nic = c.net.entry(index).or_default();
     let Some(sub) = sub else {
-        if !value.is_empty() {
-            return Err(
-                ValueError::expected("no value: lxc.net.N only removes the network").into(),
-            );
-        }
+        return Err(ValueError::expected("no value: lxc.net.N only removes the network").into());
+    };
+    let row = subkey(sub).ok_or(Fault::Unknown)?;
+    Ok((row.parse)(nic, value)?)
+}
+
+/// The empty value: removes the network, or clears a sub-key of one that exists.
+fn clear_present(c: &mut Config, index: u32, sub: Option<&str>) -> Result<(), Fault> {
+    let Some(sub) = sub else {
         c.net.remove(&index);
         return Ok(());
     };
     let row = subkey(sub).ok_or(Fault::Unknown)?;
-    if value.is_empty() {
-        (row.clear)(c.net.get_mut(&index).ok_or(Fault::NoSuchNic)?);
-        return Ok(());
-    }
-    Ok((row.parse)(c.net.entry(index).or_default(), value)?)
+    (row.clear)(c.net.get_mut(&index).ok_or(Fault::NoSuchNic)?);
+    Ok(())
 }
 
 fn find<'a>(c: &'a Config, rest: &str) -> Result<(&'a Nic, &'static NetKeyRow), Fault> {
@@ -140,7 +146,7 @@ pub(super) const ROWS: &[KeyRow] = &[
     row!("lxc.net.", prefix, list; "lxc.net.N.SUBKEY = VALUE", "none", "2.1",
         "Network interface number N; set to nothing, lxc.net.N removes it.", "0.type = veth",
         parse,
-        |c, rest| { let (nic, row) = find(c, rest)?; Ok((row.show)(nic)) },
+        |c, rest| { let (nic, row) = find(c, rest)?; (row.show)(nic).ok_or(Fault::WrongType) },
         clear),
     row!("lxc.net"; "empty", "none", "2.1",
         "Set to nothing, it removes every network interface.", "",

@@ -12,13 +12,16 @@ pub(crate) const LEVELS: [&str; 9] = [
 ];
 
 fn level(value: &str) -> Result<u8, Fault> {
-    let by_name = LEVELS.iter().position(|l| l.eq_ignore_ascii_case(value));
-    by_name
-        .or_else(|| {
-            value::uint(value)
-                .ok()
-                .and_then(|n| usize::try_from(n).ok())
-        })
+    let number = || {
+        let n = value
+            .starts_with(|c: char| c.is_ascii_digit())
+            .then(|| value::uint(value))?;
+        usize::try_from(n.ok()?).ok()
+    };
+    LEVELS
+        .iter()
+        .position(|level| level.eq_ignore_ascii_case(value))
+        .or_else(number)
         .filter(|n| *n < LEVELS.len())
         .and_then(|n| u8::try_from(n).ok())
         .ok_or_else(|| {
@@ -71,7 +74,7 @@ pub(super) const INIT_TO_MONITOR: &[KeyRow] = &[
             c.init.groups.get_or_insert_default().extend(new);
             Ok(())
         },
-        |c, _| Ok(c.init.groups.iter().flatten().map(ToString::to_string).collect::<Vec<_>>().join(",")),
+        |c, _| Ok(c.init.groups.iter().flatten().map(|n| n.cast_signed().to_string()).collect::<Vec<_>>().join(",")),
         |c, _| { c.init.groups = None; Ok(()) }),
     id_key!(
         "lxc.init.uid",
@@ -103,8 +106,10 @@ pub(super) const INIT_TO_MONITOR: &[KeyRow] = &[
     row!("lxc.log.level"; "0 to 8, or TRACE DEBUG INFO NOTICE WARN ERROR CRIT ALERT FATAL", "ERROR", "2.1",
         "Least important level that is logged.", "DEBUG",
         |c, _, v| {
-            // As in LXC a level that makes no sense also forgets the old one.
-            c.log.level = None;
+            // As in LXC an unknown level also forgets the old one, but text that is no number does not.
+            if !v.starts_with(|c: char| c.is_ascii_digit()) || value::uint(v).is_ok() {
+                c.log.level = None;
+            }
             c.log.level = if v.is_empty() { None } else { Some(level(v)?) };
             Ok(())
         },
@@ -113,6 +118,8 @@ pub(super) const INIT_TO_MONITOR: &[KeyRow] = &[
     row!("lxc.log.syslog"; "daemon or local0 to local7", "unset", "2.1",
         "Syslog facility that log lines go to instead of a file.", "daemon",
         |c, _, v| {
+            // As in LXC a facility that makes no sense also forgets the old one.
+            c.log.syslog = None;
             if !v.is_empty() && !is_facility(v) {
                 return Err(ValueError::expected("daemon or local0 to local7").into());
             }

@@ -124,7 +124,8 @@ pub(super) const ARCH_APPARMOR: &[KeyRow] = &[
 
 /// Whether `word` is a capability's name or a number of one.
 fn known_capability(word: &str) -> bool {
-    CAPABILITIES.contains(&word) || word.parse::<usize>().is_ok_and(|n| n < CAPABILITIES.len())
+    CAPABILITIES.contains(&word)
+        || crate::value::uint(word).is_ok_and(|n| (n as usize) < CAPABILITIES.len())
 }
 
 fn words(value: &str, none_allowed: bool) -> Result<Vec<&str>, Fault> {

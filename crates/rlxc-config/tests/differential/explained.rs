@@ -1,0 +1,246 @@
+//! The named differences between LXC 5.0.2 (the peer) and LXC 7.0.0 or this crate.
+
+use serde_json::Value;
+
+use crate::Step;
+
+/// Whether the rest of the sequence can still be compared.
+pub(crate) enum Then {
+    GoOn,
+    Stop,
+}
+
+/// Earlier steps with our answers, this step, our answer, theirs.
+type Rule = fn(&[(Step, Value)], &Step, &Value, &Value) -> bool;
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// Whether the step sets the key or loads a file that does.
+fn mentions(step: &Step, key: &str) -> bool {
+    match step {
+        Step::Load(text) => text.contains(key),
+        Step::Set(name, _) if key.starts_with('.') => name.ends_with(key),
+        Step::Set(name, _) => name == key,
+        _ => false,
+    }
+}
+
+/// Whether an earlier set or load of this key failed here.
+fn refused(before: &[(Step, Value)], key: &str) -> bool {
+    before
+        .iter()
+        .any(|(step, ours)| *ours == false && mentions(step, key))
+}
+
+/// The key that the step asks for or changes.
+fn key(step: &Step) -> &str {
+    match step {
+        Step::Set(key, _) | Step::Get(key) | Step::Clear(key) => key,
+        _ => "",
+    }
+}
+
+const RULES: &[(&str, Rule, Then)] = &[
+    (
+        "5.0.2 lists lxc.cgroup among the keys and lacks lxc.environment.runtime and .hooks",
+        |_, step, _, _| matches!(step, Step::Keys(prefix) if prefix.is_empty() || prefix == "lxc.environment"),
+        Then::GoOn,
+    ),
+    (
+        "5.0.2 shows time offsets with a blank or a newline",
+        |_, step, ours, theirs| {
+            matches!(step, Step::Get(_))
+                && key(step).starts_with("lxc.time.offset")
+                && text(ours) == text(theirs).trim_end().replace(' ', "")
+        },
+        Then::GoOn,
+    ),
+    (
+        "5.0.2 takes text that is no number for lxc.init.uid, .gid, lxc.hook.version and lxc.seccomp.allow_nesting",
+        |before, step, ours, theirs| {
+            let lax = [
+                "lxc.init.uid",
+                "lxc.init.gid",
+                "lxc.hook.version",
+                "lxc.seccomp.allow_nesting",
+            ];
+            *ours == false && *theirs == true && lax.iter().any(|key| mentions(step, key))
+                || lax.iter().any(|key| refused(before, key))
+        },
+        Then::Stop,
+    ),
+    (
+        "5.0.2 shows no mount point after lxc.rootfs.mount has been cleared; here the default holds again",
+        |_, step, _, theirs| {
+            matches!(step, Step::Get(_))
+                && key(step) == "lxc.rootfs.mount"
+                && text(theirs).is_empty()
+        },
+        Then::GoOn,
+    ),
+    (
+        "5.0.2 shows (null) as the type of a network whose type was refused",
+        |before, step, _, theirs| {
+            matches!(step, Step::Keys(_)) && refused(before, ".type")
+                || key(step).ends_with(".type") && text(theirs) == "(null)"
+                || key(step) == "lxc.net" && text(theirs).contains("(invalid)")
+        },
+        Then::Stop,
+    ),
+    (
+        "5.0.2 keeps a refused value, or the first words of one, or forgets the old one",
+        |before, step, _, _| {
+            let kept = [
+                "lxc.autodev",
+                "lxc.apparmor.allow_incomplete",
+                "lxc.apparmor.allow_nesting",
+                "lxc.start.auto",
+                "lxc.ephemeral",
+                "lxc.namespace.clone",
+                "lxc.namespace.keep",
+                "lxc.mount.auto",
+                "lxc.cap.drop",
+                "lxc.cap.keep",
+                "lxc.console.rotate",
+                "lxc.rootfs.options",
+            ];
+            matches!(step, Step::Get(_)) && kept.contains(&key(step)) && refused(before, key(step))
+        },
+        Then::Stop,
+    ),
+    (
+        "5.0.2 shows the number given to lxc.monitor.unshare; here it is yes or no",
+        |_, step, ours, _| key(step) == "lxc.monitor.unshare" && *ours == "1",
+        Then::GoOn,
+    ),
+    (
+        "5.0.2 keeps a negative lxc.autodev.tmpfs.size",
+        |_, step, ours, theirs| {
+            key(step) == "lxc.autodev.tmpfs.size"
+                && *ours == "500000"
+                && text(theirs).starts_with('-')
+        },
+        Then::GoOn,
+    ),
+    (
+        "5.0.2, built without it, does not know SIGUNUSED",
+        |before, step, _, _| {
+            before
+                .iter()
+                .map(|(step, _)| step)
+                .chain([step])
+                .any(|step| match step {
+                    Step::Set(_, value) => value == "SIGUNUSED",
+                    Step::Load(text) => text.contains("SIGUNUSED"),
+                    _ => false,
+                })
+        },
+        Then::Stop,
+    ),
+    (
+        "5.0.2 cannot save with an id map that newuidmap refuses to its caller",
+        |before, step, _, theirs| {
+            *step == Step::Save
+                && *theirs == false
+                && before.iter().any(|(step, _)| mentions(step, "lxc.idmap"))
+        },
+        Then::GoOn,
+    ),
+    (
+        "5.0.2 shows the one list of capabilities for lxc.cap.drop and lxc.cap.keep alike",
+        |_, step, ours, _| {
+            matches!(step, Step::Get(_))
+                && key(step).starts_with("lxc.cap.")
+                && text(ours).is_empty()
+        },
+        Then::GoOn,
+    ),
+    (
+        "5.0.2 has ipvlan mode l2 by default, 7.0.0 l3",
+        |_, step, ours, theirs| {
+            key(step).ends_with(".ipvlan.mode") && *ours == "l3" && *theirs == "l2"
+        },
+        Then::GoOn,
+    ),
+    (
+        "5.0.2 shows 0 for a VLAN that is not set, 7.0.0 nothing",
+        |_, step, ours, theirs| {
+            key(step).ends_with(".veth.vlan.id") && *ours == "" && *theirs == "0"
+        },
+        Then::GoOn,
+    ),
+    (
+        "5.0.2 takes ids beyond 32 bits",
+        |before, step, _, _| {
+            before
+                .iter()
+                .map(|(step, _)| step)
+                .chain([step])
+                .any(|step| match step {
+                    Step::Set(_, value) => value.contains("4294967296"),
+                    Step::Load(text) => text.contains("0 4294967296"),
+                    _ => false,
+                })
+        },
+        Then::Stop,
+    ),
+    (
+        "5.0.2 removes the lines of other keys that begin alike: lxc.net.1 and lxc.net.10, lxc.net and lxc.network",
+        |before, step, ours, theirs| {
+            let cleared = before.iter().any(|(step, _)| match step {
+                Step::Set(key, value) => value.is_empty() && key.starts_with("lxc.net"),
+                Step::Clear(key) => key.starts_with("lxc.net"),
+                _ => false,
+            });
+            let alike = |line: &&str| {
+                ["lxc.netx", "lxc.network", "lxc.net.10", "lxc.net.00"]
+                    .iter()
+                    .any(|key| line.starts_with(key))
+            };
+            *step == Step::Save
+                && cleared
+                && text(ours)
+                    .lines()
+                    .filter(|line| !alike(line))
+                    .eq(text(theirs).lines().filter(|line| !alike(line)))
+        },
+        Then::Stop,
+    ),
+    (
+        "5.0.2 shows (invalid) for a mode that has been cleared; here the default holds again",
+        |_, step, _, theirs| key(step).contains("vlan.") && *theirs == "(invalid)",
+        Then::GoOn,
+    ),
+    (
+        "5.0.2 does not reset lxc.tty.max when it is cleared",
+        |before, step, ours, _| {
+            key(step) == "lxc.tty.max"
+                && *ours == "0"
+                && before
+                    .iter()
+                    .any(|(step, _)| matches!(step, Step::Clear(key) if key == "lxc.tty.max"))
+        },
+        Then::GoOn,
+    ),
+];
+
+/// The name of the rule that explains the difference.
+pub(crate) fn explain(
+    before: &[(Step, Value)],
+    step: &Step,
+    ours: &Value,
+    theirs: &Value,
+) -> Option<(&'static str, Then)> {
+    let (name, _, then) = RULES
+        .iter()
+        .find(|(_, rule, _)| rule(before, step, ours, theirs))?;
+    Some((
+        name,
+        match then {
+            Then::GoOn => Then::GoOn,
+            Then::Stop => Then::Stop,
+        },
+    ))
+}
