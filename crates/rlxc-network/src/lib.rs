@@ -28,6 +28,7 @@ mod created;
 mod error;
 mod host;
 mod inside;
+pub mod journal;
 pub mod live;
 pub mod lxcnet;
 pub mod names;

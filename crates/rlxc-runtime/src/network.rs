@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 
 use rlxc_config::Namespace;
-use rlxc_network::{Container, Context, Created, Inside, Netlink};
+use rlxc_network::{Container, Context, Created, Inside, Netlink, journal};
 
 use crate::error::{Context as _, StartError};
 use crate::hooks::HookContext;
@@ -40,8 +40,17 @@ impl Network {
             pid,
         };
         let context = context(plan, hooks);
+        if context.privileged {
+            // What an earlier monitor of this container could not give back.
+            for error in journal::recover(&mut netlink, &context) {
+                tracing::warn!("network: {error}");
+            }
+        }
         let created = rlxc_network::setup_host(&mut netlink, nics, container, &context)
             .at(STEP, "lxc.net")?;
+        if context.privileged && let Err(error) = journal::store(&created, &context) {
+            tracing::warn!("network: {error}: after a crash of the monitor, links stay away");
+        }
         let lasting = created.nics.iter().any(|nic| !nic.undo.is_empty());
         Ok(Some(Self {
             created,
@@ -75,6 +84,12 @@ impl Network {
         } else {
             self.created.teardown(&mut netlink, &context, netns)
         };
+        if errors.is_empty()
+            && self.created.needs_journal()
+            && let Err(error) = journal::remove(&context)
+        {
+            tracing::warn!("network: {error}");
+        }
         for error in errors {
             tracing::error!("network: {error}");
         }

@@ -14,7 +14,6 @@ pub mod keyring;
 pub mod loopdev;
 pub mod mount;
 pub mod namespace;
-pub mod netif;
 pub mod process;
 pub mod seccomp;
 pub mod signal;

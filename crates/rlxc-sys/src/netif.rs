@@ -1,1 +1,0 @@
-//! Interface ioctls and namespace-id lookups that netlink does not give.
