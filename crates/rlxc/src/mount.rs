@@ -1,0 +1,142 @@
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::mount::{MntFlags, umount2};
+use nix::sched::{CloneFlags, setns, unshare};
+use rlxc_sys::mount::{self, FsContext, MountAttr, OPEN_TREE_CLONE};
+
+use crate::container::Container;
+use crate::error::{Error, Result};
+
+/// mount(2)'s flags that matter here.
+const MS_BIND: u64 = 4096;
+const MS_REC: u64 = 16384;
+
+impl Container {
+    /// Mounts something into the running container (the C API's `mount`): a bind of a host path
+    /// with MS_BIND, else a file system of its own. `target` is made if `source` is a directory or
+    /// a file and it is missing.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`]; [`Error::Path`] with EPERM for callers that are not root.
+    pub fn inject_mount(
+        &self,
+        source: Option<&Path>,
+        target: &Path,
+        fstype: Option<&str>,
+        flags: u64,
+        data: Option<&str>,
+    ) -> Result<()> {
+        let pid = self.need_init_pid()?;
+        let failed = || Error::path::<std::io::Error>("make the mount for", target);
+        let attributes = mount::attrs_of_flags(flags);
+        let (tree, is_dir) = match (fstype, source) {
+            (Some(fstype), _) if flags & MS_BIND == 0 => {
+                let context = FsContext::open(fstype).map_err(failed())?;
+                context
+                    .set_all(data.unwrap_or_default())
+                    .map_err(failed())?;
+                let context = match source {
+                    Some(source) => context
+                        .source(&source.to_string_lossy())
+                        .map_err(failed())?,
+                    None => context,
+                };
+                (context.mount(attributes).map_err(failed())?, true)
+            }
+            (_, Some(source)) => (clone_host(source, flags, attributes)?, source.is_dir()),
+            (_, None) => {
+                return Err(Error::refused(
+                    nix::errno::Errno::EINVAL,
+                    "a mount needs a source or a file system type",
+                ));
+            }
+        };
+        let path = target.to_owned();
+        in_mount_namespace(pid, move |root| {
+            let place = open_target(root, &path, is_dir)?;
+            mount::attach(tree, place)
+        })
+        .map_err(Error::path("mount on", target))
+    }
+
+    /// Unmounts something in the running container; `flags` of umount2(2).
+    ///
+    /// # Errors
+    /// As [`Container::inject_mount`].
+    pub fn inject_umount(&self, target: &Path, flags: i32) -> Result<()> {
+        let pid = self.need_init_pid()?;
+        let path = target.to_owned();
+        in_mount_namespace(pid, move |root| {
+            // By name below the root that the thread now has; no link may lead elsewhere.
+            drop(open_target(root, &path, true).or_else(|_| open_target(root, &path, false))?);
+            let flags = MntFlags::from_bits_retain(flags) | MntFlags::UMOUNT_NOFOLLOW;
+            Ok(umount2(&path, flags)?)
+        })
+        .map_err(Error::path("unmount", target))
+    }
+}
+
+fn clone_host(source: &Path, flags: u64, attributes: u64) -> Result<OwnedFd> {
+    let recursive = flags & MS_REC != 0;
+    let failed = || Error::path::<std::io::Error>("take a view of", source);
+    let how = OPEN_TREE_CLONE | if recursive { mount::AT_RECURSIVE } else { 0 };
+    let tree = mount::open_tree_at(source, how).map_err(failed())?;
+    if attributes != 0 {
+        let change = MountAttr {
+            set: attributes,
+            ..MountAttr::default()
+        };
+        mount::set_attr(&tree, recursive, &change).map_err(failed())?;
+    }
+    Ok(tree)
+}
+
+/// Runs `work` on a thread of its own that has entered the mount namespace and root of `pid`.
+fn in_mount_namespace<T: Send + 'static>(
+    pid: i32,
+    work: impl FnOnce(&File) -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    let namespace = File::open(format!("/proc/{pid}/ns/mnt"))?;
+    let thread = std::thread::Builder::new()
+        .name("rlxc-mount".into())
+        .spawn(move || {
+            // The thread's own view of root and directory: only then may it change namespaces alone.
+            unshare(CloneFlags::CLONE_FS)?;
+            setns(namespace.as_fd(), CloneFlags::CLONE_NEWNS)?;
+            work(&File::open("/")?)
+        })?;
+    thread
+        .join()
+        .unwrap_or_else(|_| Err(std::io::Error::other("the mounting thread died")))
+}
+
+fn open_target(root: &File, path: &Path, dir: bool) -> std::io::Result<OwnedFd> {
+    let how = |flags| {
+        OpenHow::new()
+            .flags(flags | OFlag::O_CLOEXEC)
+            .mode(nix::sys::stat::Mode::empty())
+            .resolve(
+                ResolveFlag::RESOLVE_IN_ROOT
+                    | ResolveFlag::RESOLVE_NO_MAGICLINKS
+                    | ResolveFlag::RESOLVE_NO_SYMLINKS,
+            )
+    };
+    let open = || openat2(root, path, how(OFlag::O_PATH));
+    match open() {
+        Err(nix::errno::Errno::ENOENT) if dir => {
+            std::fs::DirBuilder::new().recursive(true).create(path)?;
+            Ok(open()?)
+        }
+        Err(nix::errno::Errno::ENOENT) => {
+            std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .open(path)?;
+            Ok(open()?)
+        }
+        other => Ok(other?),
+    }
+}
