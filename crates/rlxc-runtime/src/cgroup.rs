@@ -9,6 +9,8 @@ use rlxc_config::{IdKind, IdMap};
 use rlxc_monitor::protocol::{CgroupCtx, CgroupFd, CgroupLayout, DeviceRule};
 use rlxc_monitor::server::Answer;
 
+use rlxc_sys::process::{self, CloneArgs, Cloned};
+
 use crate::error::{Context, StartError};
 use crate::plan::Plan;
 
@@ -27,6 +29,10 @@ pub(crate) struct Cgroups {
 impl Cgroups {
     pub(crate) fn create(&mut self, plan: &Plan) -> Result<(), StartError> {
         let step = "create cgroups";
+        if let Some(cgroups) = &mut self.cgroups {
+            // A reboot: the monitor has stayed where it is.
+            return cgroups.create_payload().at(step, "");
+        }
         let layout = Layout::detect().at(step, "")?;
         let made = rlxc_cgroup::Cgroups::create_monitor(&layout, &request(plan)).at(step, "")?;
         for skipped in &made.skipped {
@@ -50,8 +56,10 @@ impl Cgroups {
         };
         let step = "enter cgroups";
         let own = i32::try_from(std::process::id()).unwrap_or(0);
-        self.entered = true;
-        cgroups.enter_monitor(own).at(step, "the monitor")?;
+        if !self.entered {
+            cgroups.enter_monitor(own).at(step, "the monitor")?;
+            self.entered = true;
+        }
         cgroups.enter_payload(pid).at(step, "the container")?;
         let config = &plan.config;
         let limits = "cgroup limits";
@@ -166,26 +174,48 @@ impl Cgroups {
         Ok(events)
     }
 
-    /// Removes the container's cgroups with all that still runs there.
-    pub(crate) fn destroy_payload(&mut self) {
+    /// Removes the container's cgroups; `all_dead` says that its pid namespace is gone, so that
+    /// nothing has to be killed.
+    pub(crate) fn destroy_payload(&mut self, all_dead: bool) {
         if let Some(cgroups) = &mut self.cgroups {
-            cgroups.kill();
+            if !all_dead {
+                cgroups.kill();
+            }
             if let Err(error) = cgroups.destroy_payload(PATIENCE) {
                 tracing::warn!("{error}");
             }
         }
     }
 
-    /// Leaves the monitor's cgroup and removes it.
-    pub(crate) fn destroy_monitor(&mut self) {
-        let Some(mut cgroups) = self.cgroups.take() else {
+    /// Removes the monitor's cgroups, as the last thing it does.
+    ///
+    /// To leave a v1 cgroup takes 10 to 15 ms, for which nobody waits: a process that stays behind
+    /// does it after the monitor's end.
+    pub(crate) fn destroy_monitor(self) {
+        let Some(mut cgroups) = self.cgroups else {
             return;
         };
-        let own = i32::try_from(std::process::id()).unwrap_or(0);
-        if let Err(error) = cgroups.destroy_monitor(own, PATIENCE) {
-            tracing::warn!("{error}");
+        if self.entered && cgroups.mode != Mode::Unified {
+            match process::clone3(&CloneArgs::default()) {
+                Ok(Cloned::Child) => {
+                    // Nobody may wait for the end of a pipe on our account.
+                    let _ = process::null_streams();
+                    let _ = process::close_other_fds(&[]);
+                    remove_monitor(&mut cgroups);
+                    process::exit_now(0)
+                }
+                Ok(Cloned::Parent { .. }) => return,
+                Err(error) => tracing::info!("clean-up in the foreground: {error}"),
+            }
         }
-        self.entered = false;
+        remove_monitor(&mut cgroups);
+    }
+}
+
+fn remove_monitor(cgroups: &mut rlxc_cgroup::Cgroups) {
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    if let Err(error) = cgroups.destroy_monitor(own, PATIENCE) {
+        tracing::warn!("{error}");
     }
 }
 

@@ -170,7 +170,7 @@ impl Monitor {
         nix::unistd::chdir("/").at(step, "/")?;
         if plan.daemonize {
             let _ = nix::unistd::setsid();
-            null_streams().at(step, "/dev/null")?;
+            process::null_streams().at(step, "/dev/null")?;
         }
         let mut set = SigSet::all();
         for signal in [Signal::SIGBUS, Signal::SIGILL, Signal::SIGSEGV] {
@@ -212,7 +212,9 @@ impl Monitor {
         if let Some(path) = &self.pid_file {
             let _ = std::fs::remove_file(path);
         }
+        let cgroups = std::mem::take(&mut self.core.cgroups);
         self.destroy_ephemeral();
+        cgroups.destroy_monitor();
         code
     }
 
@@ -292,18 +294,6 @@ fn set_up_log(plan: &Plan) {
     if let Some(error) = failed {
         tracing::warn!("{error}");
     }
-}
-
-fn null_streams() -> nix::Result<()> {
-    use nix::fcntl::{OFlag, open};
-    let null = open(
-        "/dev/null",
-        OFlag::O_RDWR | OFlag::O_CLOEXEC,
-        nix::sys::stat::Mode::empty(),
-    )?;
-    nix::unistd::dup2_stdin(&null)?;
-    nix::unistd::dup2_stdout(&null)?;
-    nix::unistd::dup2_stderr(&null)
 }
 
 /// A process's exit status that says what a wait status says.

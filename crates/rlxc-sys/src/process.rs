@@ -293,6 +293,22 @@ pub fn cloexec_all_fds() -> io::Result<()> {
     Ok(())
 }
 
+/// Puts /dev/null on the standard streams.
+///
+/// # Errors
+/// As open(2) and dup2(2).
+pub fn null_streams() -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    let null = options.read(true).write(true).open("/dev/null")?;
+    for stream in 0..3 {
+        // SAFETY: dup2 replaces the stream in one step; the standard streams have no owner.
+        if unsafe { libc::dup2(null.as_raw_fd(), stream) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 /// Takes ownership of an inherited descriptor whose number came by an argument; `None` if it is
 /// not open. It is made close-on-exec.
 ///

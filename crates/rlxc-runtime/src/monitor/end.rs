@@ -98,7 +98,8 @@ impl Monitor {
         self.raw = None;
         self.core.terminals = Terminals::default();
         self.core.seccomp = None;
-        self.core.cgroups.destroy_payload();
+        let all_dead = plan.namespaces.clone.contains(rlxc_config::Namespace::Pid);
+        self.core.cgroups.destroy_payload(all_dead);
         if reboot {
             self.server.announce(State::Stopped);
         }
@@ -106,7 +107,6 @@ impl Monitor {
             tracing::error!("{error}");
             reboot = false;
         }
-        self.core.cgroups.destroy_monitor();
         let network = self.core.network.take();
         if reboot {
             self.server.reboot();
