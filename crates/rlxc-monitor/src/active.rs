@@ -106,7 +106,7 @@ fn ask(socket: &[u8], lxcpath: &Path) -> Result<Option<String>> {
     };
     match answer() {
         // Ended meanwhile, or somebody else's.
-        Err(Error::NotRunning { .. } | Error::Refused { .. }) => Ok(None),
+        Err(Error::NotRunning { .. } | Error::Refused { .. } | Error::Impostor { .. }) => Ok(None),
         other => other,
     }
 }

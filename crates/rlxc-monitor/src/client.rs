@@ -5,10 +5,13 @@ mod watch;
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::sys::socket::{getsockopt, sockopt};
+use nix::unistd::geteuid;
 
 use crate::name::socket_name;
 use crate::protocol::{
@@ -456,6 +459,7 @@ impl Client {
         };
         let socket = wire::connect(&address, until)
             .map_err(|errno| self.failed("connect", command, errno))?;
+        self.check_peer(&socket)?;
         let sent = wire::send_all(socket.as_fd(), &request.encode(), &[], true, until)
             .and_then(|()| wire::send_all(socket.as_fd(), payload, &[], false, until));
         match sent {
@@ -463,6 +467,22 @@ impl Client {
             Ok(()) | Err(Errno::EPIPE) => Ok(socket),
             Err(errno) => Err(self.failed("sendmsg", command, errno)),
         }
+    }
+
+    /// Anybody may bind an abstract name that is free. What a stranger answers (an init to attach to!)
+    /// must not be believed: the monitor is root, ourselves, or the owner of the container's files.
+    fn check_peer(&self, socket: &OwnedFd) -> Result<()> {
+        let peer = getsockopt(socket, sockopt::PeerCredentials);
+        let uid = peer.map_or(u32::MAX, |peer| peer.uid());
+        let owner = || std::fs::metadata(&self.lxcpath).ok().map(|meta| meta.uid());
+        if uid == 0 || uid == geteuid().as_raw() || Some(uid) == owner() {
+            return Ok(());
+        }
+        Err(Error::Impostor {
+            name: self.name.clone(),
+            lxcpath: self.lxcpath.clone(),
+            uid,
+        })
     }
 
     fn receive(&self, command: Command, socket: OwnedFd, until: Instant) -> Result<Answer> {

@@ -24,6 +24,19 @@ pub enum Error {
         /// Its lxcpath
         lxcpath: PathBuf,
     },
+    /// The socket belongs to somebody who cannot be the container's monitor.
+    #[error(
+        "the command socket of container {name} is held by user {uid}, neither root nor the owner of {}",
+        lxcpath.display()
+    )]
+    Impostor {
+        /// The container
+        name: String,
+        /// Its lxcpath
+        lxcpath: PathBuf,
+        /// Who listens
+        uid: u32,
+    },
     /// The monitor exists but gave no answer in time: stopped, stuck or overloaded.
     #[error("the monitor of container {name} is unresponsive: no answer to {} within {millis} ms", command.name())]
     Unresponsive {
@@ -92,6 +105,7 @@ impl Error {
             Self::Refused { errno, .. } | Self::Socket { errno, .. } => Some(*errno),
             Self::NotRunning { .. } => Some(Errno::ECONNREFUSED),
             Self::AlreadyRunning { .. } => Some(Errno::EADDRINUSE),
+            Self::Impostor { .. } => Some(Errno::EPERM),
             Self::Unresponsive { .. } => Some(Errno::ETIMEDOUT),
             Self::Malformed { .. } => Some(Errno::EBADMSG),
             Self::NoRunDir(_) => Some(Errno::ENOENT),

@@ -200,6 +200,65 @@ fn a_full_backlog_does_not_outlast_the_deadline() {
 }
 
 #[test]
+fn a_stranger_on_the_socket_is_not_believed() {
+    const INNER: &str = "RLXC_TEST_IMPOSTOR";
+    let lxcpath = Path::new("/usr");
+    if let Ok(name) = std::env::var(INNER) {
+        let _monitor = Monitor::start_named(lxcpath, &name);
+        println!("listening");
+        std::io::stdin().read_exact(&mut [0]).unwrap();
+        return;
+    }
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: root");
+        return;
+    }
+    let name = format!("impostor-{}", std::process::id());
+    let copy = format!("/tmp/rlxc-attach-{name}");
+    std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    let child = std::process::Command::new("setpriv")
+        .args([
+            "--reuid",
+            "4712",
+            "--regid",
+            "4712",
+            "--clear-groups",
+            &copy,
+        ])
+        .args([
+            "--exact",
+            "--nocapture",
+            "a_stranger_on_the_socket_is_not_believed",
+        ])
+        .env(INNER, &name)
+        .current_dir("/")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn();
+    let Ok(mut child) = child else {
+        println!("skipped: setpriv (package util-linux)");
+        return;
+    };
+    let client = Client::new(lxcpath, &name);
+    let until = Instant::now() + Duration::from_secs(5);
+    let error = loop {
+        match client.init_pid() {
+            Err(Error::NotRunning { .. }) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            other => break other,
+        }
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    std::fs::remove_file(&copy).unwrap();
+    assert!(
+        matches!(error, Err(Error::Impostor { uid: 4712, .. })),
+        "{error:?}"
+    );
+}
+
+#[test]
 fn slow_and_silent_clients_do_not_keep_others_waiting() {
     let monitor = Monitor::start("slow");
     let silent: Vec<_> = (0..90).map(|_| raw(&monitor.client)).collect();

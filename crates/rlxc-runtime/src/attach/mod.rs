@@ -32,7 +32,7 @@ pub use options::{AttachOptions, AttachTask, EnvPolicy, flags};
 pub use reexec::reexec_read_only;
 pub use rlxc_sys::child::Callback;
 
-use facts::{Facts, Questions};
+use facts::{Confinement, Questions};
 use target::Target;
 
 /// A process in the container, a child of the caller.
@@ -70,7 +70,8 @@ pub fn attach(
         true => Some(container_pty(&client)?),
         false => None,
     };
-    let plan = plan(&facts, &target, config, options, task, pty.as_ref())?;
+    let confinement = Confinement::find(&client, &target, options)?;
+    let plan = plan(&confinement, &target, config, options, task, pty.as_ref())?;
     let (pid, pidfd) = process::run(&plan, &client, &target, &facts, config, options)?;
     Ok(Attached {
         pid,
@@ -176,14 +177,13 @@ fn container_pty(client: &Client) -> Result<Pty, AttachError> {
 }
 
 fn plan<'a>(
-    facts: &Facts,
+    confinement: &Confinement,
     target: &'a Target,
     config: &Config,
     options: &AttachOptions,
     task: AttachTask,
     pty: Option<&'a Pty>,
 ) -> Result<AttachPlan<'a>, AttachError> {
-    let joins = |ns: Namespace| target.joined & ns.clone_flag() != 0;
     let environment = environment::build(config, options)?;
     let task = match task {
         AttachTask::Exec(argv) => {
@@ -204,23 +204,28 @@ fn plan<'a>(
         namespaces: target.joined as i32,
         directory: options::directory(options),
         wait_early: !config.procfs.is_empty(),
-        remount_proc_sys: options.has(flags::REMOUNT_PROC_SYS) && !joins(Namespace::Mnt),
-        personality: personality(facts, options),
+        remount_proc_sys: options.has(flags::REMOUNT_PROC_SYS) && !target.joins(Namespace::Mnt),
+        personality: personality(confinement, options),
         drop_bounding: match options.has(flags::DROP_CAPABILITIES) {
             true => !target.bounding,
             false => 0,
         },
-        share_core_of: rlxc_sys::child::has_core_cookie(target.pid)
-            .then(|| if joins(Namespace::Pid) { 1 } else { target.pid }),
+        share_core_of: rlxc_sys::child::has_core_cookie(target.pid).then(|| {
+            if target.joins(Namespace::Pid) {
+                1
+            } else {
+                target.pid
+            }
+        }),
         groups,
         setup_ids: target.setup_ids,
         lsm_label: lsm::label(target, options)?,
-        no_new_privs: facts.no_new_privs,
+        no_new_privs: confinement.no_new_privs,
         stdio: [options.stdin, options.stdout, options.stderr],
         terminal: pty.map(|pty| (pty.pts.as_fd(), options::terminals(options))),
-        seccomp: match &facts.seccomp_profile {
-            Some(profile) if joins(Namespace::Mnt) => Some(seccomp(profile)?),
-            _ => None,
+        seccomp: match &confinement.seccomp_profile {
+            Some(profile) => Some(seccomp(profile)?),
+            None => None,
         },
         ids: target.ids,
         environment: StringArray::new(environment),
@@ -230,13 +235,13 @@ fn plan<'a>(
 }
 
 /// The execution domain: the wanted one, else that of the container's `lxc.arch`.
-fn personality(facts: &Facts, options: &AttachOptions) -> Option<u64> {
+fn personality(confinement: &Confinement, options: &AttachOptions) -> Option<u64> {
     const PER_LINUX: u64 = 0;
     const PER_LINUX32: u64 = 8;
     if !options.has(flags::SET_PERSONALITY) {
         return None;
     }
-    options.personality.or(match facts.arch.as_deref() {
+    options.personality.or(match confinement.arch.as_deref() {
         None => None,
         // The one name that stands for all 32-bit architectures when a key is read.
         Some("i686") => Some(PER_LINUX32),

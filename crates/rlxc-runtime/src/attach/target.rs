@@ -24,6 +24,12 @@ pub(super) struct Target {
     pub joined: u64,
     /// Init's capability bounding set
     pub bounding: u64,
+    /// Whether init runs under no_new_privs
+    pub no_new_privs: bool,
+    /// Whether init runs under a seccomp filter
+    pub filtered: bool,
+    /// Init's execution domain, if we may know it
+    pub domain: Option<u64>,
     /// The root of the user namespace, if one is entered
     pub setup_ids: Option<Ids>,
     /// Final ids
@@ -34,6 +40,8 @@ struct Status {
     uid: u32,
     gid: u32,
     bounding: u64,
+    no_new_privs: bool,
+    filtered: bool,
 }
 
 impl Target {
@@ -58,12 +66,20 @@ impl Target {
             pidfd,
             joined,
             bounding: status.bounding,
+            no_new_privs: status.no_new_privs,
+            filtered: status.filtered,
+            domain: domain_of(&pid.to_string()),
             setup_ids,
             ids: Ids {
                 uid: options.uid.or(init_ids.uid),
                 gid: options.gid.or(init_ids.gid),
             },
         })
+    }
+
+    /// Whether `namespace` will be entered.
+    pub(super) fn joins(&self, namespace: Namespace) -> bool {
+        self.joined & namespace.clone_flag() != 0
     }
 
     /// A path below init's directory in /proc.
@@ -81,6 +97,12 @@ fn own_ids() -> Ids {
         },
         false => Ids::default(),
     }
+}
+
+/// The execution domain of a process, if we may know it.
+pub(super) fn domain_of(pid: &str) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/personality")).ok()?;
+    u64::from_str_radix(text.trim(), 16).ok()
 }
 
 fn init(
@@ -133,6 +155,9 @@ impl Status {
             bounding: field(&text, "CapBnd:")
                 .and_then(|mask| u64::from_str_radix(mask, 16).ok())
                 .ok_or_else(|| missing("CapBnd"))?,
+            // Without these lines the kernel cannot tell: then it may be so.
+            no_new_privs: field(&text, "NoNewPrivs:") != Some("0"),
+            filtered: field(&text, "Seccomp:") != Some("0"),
         })
     }
 }
