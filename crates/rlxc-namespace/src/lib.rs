@@ -1,1 +1,20 @@
 //! Namespaces and id maps: choosing, creating, mapping, joining.
+//!
+//! * [`choice::choose`]: which namespaces a configuration asks for, as plain data.
+//! * [`share`]: the namespaces taken over from elsewhere, as descriptors.
+//! * [`idmap`]: checking and translating id maps, the extra entry for the caller's own ids.
+//! * [`subid`]: what /etc/subuid and /etc/subgid delegate.
+//! * [`write_id_maps`]: giving a process its maps, directly or by newuidmap and newgidmap.
+
+pub mod choice;
+mod error;
+pub mod idmap;
+pub mod map_writer;
+pub mod share;
+pub mod subid;
+
+pub use choice::{Choice, ShareSource, choose};
+pub use error::{Error, Result};
+pub use idmap::{mapped_root, validate};
+pub use map_writer::write_id_maps;
+pub use subid::{Caller, subordinate_ids};
