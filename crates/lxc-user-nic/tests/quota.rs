@@ -185,3 +185,44 @@ cut -d' ' -f1-3 /run/lxc/nics
         "{text}"
     );
 }
+
+#[test]
+fn open_vswitch_ports_are_deleted_by_their_owner_only() {
+    if !Path::new("/usr/sbin/ovs-vswitchd").exists() {
+        println!("skipped: Open vSwitch is not installed");
+        return;
+    }
+    let script = r#"
+mount -t tmpfs t /var/run/openvswitch 2>/dev/null || { mkdir -p /run/openvswitch; mount -t tmpfs t /run/openvswitch; }
+D=/run/openvswitch
+ovsdb-tool create $D/conf.db /usr/share/openvswitch/vswitch.ovsschema
+ovsdb-server --remote=punix:$D/db.sock --pidfile=$D/ovsdb-server.pid --detach --no-chdir --log-file=$D/l1 $D/conf.db 2>/dev/null
+ovs-vsctl --no-wait init
+ovs-vswitchd --pidfile=$D/ovs-vswitchd.pid --detach --no-chdir --log-file=$D/l2 unix:$D/db.sock 2>/dev/null
+trap 'kill $PIDS $(cat $D/*.pid) 2>/dev/null' EXIT
+timeout 20 ovs-vsctl add-br ovsbr0 -- set bridge ovsbr0 datapath_type=netdev || { echo cannot; exit; }
+ip link add alien0 type veth peer name alien1; ovs-vsctl add-port ovsbr0 alien0
+echo 'root veth ovsbr0 alien0' >/run/lxc/nics
+echo 'nobody veth ovsbr0 2' >/etc/lxc/lxc-usernet
+nic=$($USER $OURS create /p c1 $PID veth ovsbr0 eth0 | cut -d: -f3)
+echo "ports: $(ovs-vsctl list-ports ovsbr0 | sed "s/$nic/mine/" | sort | tr '\n' ' ')"
+$USER $OURS delete /p c1 /proc/$PID/ns/net veth ovsbr0 alien0
+$USER $OURS delete /p c1 /proc/1/ns/net veth ovsbr0 $nic
+$USER $OURS delete /p c1 /proc/$PID/ns/net veth ovsbr0 $nic; echo "delete: $?"
+echo "ports: $(ovs-vsctl list-ports ovsbr0 | tr '\n' ' ')"
+"#;
+    let Some(text) = run(script) else { return };
+    if text.contains("cannot") {
+        println!("skipped: Open vSwitch's user space datapath does not start here: {text}");
+        return;
+    }
+    for want in [
+        "ports: alien0 mine ",
+        "no nic \"alien0\" of nobody",
+        "the network namespace cannot be used",
+        "delete: 0",
+        "ports: alien0 \n",
+    ] {
+        assert!(text.contains(want), "{want} in {text}");
+    }
+}
