@@ -43,7 +43,7 @@ impl Document {
         Self::default()
     }
 
-    /// Like [`Self::new`], and remembers where each value comes from (for [`Self::effective`](crate::Document::effective)).
+    /// Like [`Self::new`], and remembers where each value comes from (for [`Self::effective`]).
     pub fn with_origins() -> Self {
         Self {
             origins: Some(Vec::new()),
@@ -71,7 +71,6 @@ impl Document {
         &self.text
     }
 
-    #[allow(dead_code)]
     pub(crate) fn assignments(&self) -> &[Assignment] {
         self.origins.as_deref().unwrap_or_default()
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 /// A position in a configuration file. Lines and columns count from 1, columns in bytes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Location {
     /// The file.
     pub file: PathBuf,

@@ -8,6 +8,7 @@ mod address;
 mod subkeys;
 
 pub use subkeys::SUBKEYS;
+pub(crate) use subkeys::fresh_kind;
 
 /// One sub-key of `lxc.net.N.`.
 #[derive(Debug, Clone, Copy)]

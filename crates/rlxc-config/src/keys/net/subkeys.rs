@@ -98,6 +98,14 @@ pub(super) fn kind_name(kind: &NicKind) -> &'static str {
     }
 }
 
+/// The same type with nothing else set.
+pub(crate) fn fresh_kind(kind: &NicKind) -> NicKind {
+    let mut nic = Nic::default();
+    // The names come from the same table, so they are known.
+    let _ = set_kind(&mut nic, kind_name(kind));
+    nic.kind
+}
+
 fn set_kind(nic: &mut Nic, value: &str) -> Result<(), ValueError> {
     *nic = Nic::default();
     nic.kind = match value {
