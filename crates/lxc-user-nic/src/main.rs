@@ -106,7 +106,7 @@ fn create(pid: &str, kind: &str, bridge: &str, name: Option<&str>) -> Result<(),
     let rules = Path::new(rlxc_config::paths::SYSCONFDIR).join("lxc/lxc-usernet");
     let text =
         std::fs::read(&rules).map_err(|e| format!("cannot read {}: {e}", rules.display()))?;
-    let text = String::from_utf8_lossy(&text);
+    let text = rlxc_config::Usernet::parse(&String::from_utf8_lossy(&text));
     let allotments = usernet::allotments(&text, &caller, kind, bridge);
     if allotments.is_empty() {
         return Err(format!(

@@ -1,5 +1,7 @@
 //! /etc/lxc/lxc-usernet: who may have how many nics on which bridge.
 
+use rlxc_config::{Usernet, UsernetName};
+
 /// What an owner of the file's rules may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Allotment {
@@ -27,29 +29,34 @@ impl Caller {
 }
 
 /// The allotments of `caller` for nics of `kind` on `bridge`: the user's own first, then those of
-/// the groups in the file's order; several lines of one owner add up. Lines that are not four
-/// fields, the last a number, are no rules.
+/// the groups in the file's order; several lines of one owner add up.
 ///
 /// # References
 /// lxc-usernet(5).
-pub(crate) fn allotments(text: &str, caller: &Caller, kind: &str, bridge: &str) -> Vec<Allotment> {
+pub(crate) fn allotments(
+    rules: &Usernet,
+    caller: &Caller,
+    kind: &str,
+    bridge: &str,
+) -> Vec<Allotment> {
     let mut found: Vec<Allotment> = Vec::new();
-    for line in text.lines() {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let [owner, rule_kind, rule_bridge, number] = fields[..] else {
-            continue;
+    for rule in rules
+        .rules
+        .iter()
+        .filter(|r| r.kind == kind && r.bridge == bridge)
+    {
+        let owner = match &rule.name {
+            UsernetName::User(user) => user.clone(),
+            UsernetName::Group(group) => format!("@{group}"),
         };
-        let Ok(number) = number.parse::<u64>() else {
-            continue;
-        };
-        if rule_kind != kind || rule_bridge != bridge || !caller.is(owner) {
+        if !caller.is(&owner) {
             continue;
         }
         match found.iter_mut().find(|a| a.owner == owner) {
-            Some(allotment) => allotment.number = allotment.number.saturating_add(number),
+            Some(allotment) => allotment.number += u64::from(rule.count),
             None => found.push(Allotment {
-                owner: owner.to_owned(),
-                number,
+                owner,
+                number: rule.count.into(),
             }),
         }
     }
@@ -73,17 +80,17 @@ mod tests {
         let text = "# a comment of four words\n@lxd veth br0 5\nanna veth br0 2\nanna veth br0 3\n\
                     anna veth br1 9\nbert veth br0 7\n@staff veth br0 8\nanna veth br0 many\n\
                     anna vlan br0 4\nanna veth br0\nanna veth br0 1 2\nanna veth br0 -4\n";
-        let got = allotments(text, &caller(), "veth", "br0");
+        let got = allotments(&Usernet::parse(text), &caller(), "veth", "br0");
         let want = [("anna", 5), ("@lxd", 5)];
         let got: Vec<_> = got.iter().map(|a| (a.owner.as_str(), a.number)).collect();
         assert_eq!(got, want);
-        assert!(allotments(text, &caller(), "veth", "none").is_empty());
+        assert!(allotments(&Usernet::parse(text), &caller(), "veth", "none").is_empty());
     }
 
     proptest::proptest! {
         #[test]
         fn arbitrary_files_never_panic(text: String) {
-            allotments(&text, &caller(), "veth", "br0");
+            allotments(&Usernet::parse(&text), &caller(), "veth", "br0");
         }
     }
 }

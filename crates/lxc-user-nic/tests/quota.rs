@@ -200,7 +200,7 @@ ovsdb-server --remote=punix:$D/db.sock --pidfile=$D/ovsdb-server.pid --detach --
 ovs-vsctl --no-wait init
 ovs-vswitchd --pidfile=$D/ovs-vswitchd.pid --detach --no-chdir --log-file=$D/l2 unix:$D/db.sock 2>/dev/null
 trap 'kill $PIDS $(cat $D/*.pid) 2>/dev/null' EXIT
-timeout 20 ovs-vsctl add-br ovsbr0 -- set bridge ovsbr0 datapath_type=netdev || { echo cannot; exit; }
+timeout 20 ovs-vsctl add-br ovsbr0 -- set bridge ovsbr0 datapath_type=netdev || { echo OVS-UNAVAILABLE; exit; }
 ip link add alien0 type veth peer name alien1; ovs-vsctl add-port ovsbr0 alien0
 echo 'root veth ovsbr0 alien0' >/run/lxc/nics
 echo 'nobody veth ovsbr0 2' >/etc/lxc/lxc-usernet
@@ -212,7 +212,7 @@ $USER $OURS delete /p c1 /proc/$PID/ns/net veth ovsbr0 $nic; echo "delete: $?"
 echo "ports: $(ovs-vsctl list-ports ovsbr0 | tr '\n' ' ')"
 "#;
     let Some(text) = run(script) else { return };
-    if text.contains("cannot") {
+    if text.contains("OVS-UNAVAILABLE") {
         println!("skipped: Open vSwitch's user space datapath does not start here: {text}");
         return;
     }

@@ -13,9 +13,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{have, host};
-use rlxc_config::{
-    Gateway, Ipv4Address, IpvlanIsolation, IpvlanMode, MacvlanMode, Nic, NicKind, Veth, VethMode,
-};
+use rlxc_config::{Document, Nic};
 use serde_json::{Value, json};
 
 /// What every case's host has: a bridge with addresses, a pair to sit on, one to lend.
@@ -196,83 +194,12 @@ side() { for what in "link" "addr" "route" "-6 route" "neigh show proxy" "-6 nei
 "#;
 
 fn nics(lines: &str) -> BTreeMap<u32, Nic> {
-    let mut nics: BTreeMap<u32, Nic> = BTreeMap::new();
+    let mut document = Document::new();
     for line in lines.split_whitespace() {
         let (key, value) = line.split_once('=').unwrap();
-        let (index, key) = key.split_once('.').unwrap();
-        set(nics.entry(index.parse().unwrap()).or_default(), key, value);
+        document.set(&format!("lxc.net.{key}"), value).unwrap();
     }
-    nics
-}
-
-fn veth_of(nic: &mut Nic) -> &mut Veth {
-    match &mut nic.kind {
-        NicKind::Veth(veth) => veth,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn gateway<A: std::str::FromStr>(value: &str) -> Gateway<A> {
-    Gateway {
-        address: value.parse().ok(),
-        auto: value == "auto",
-        dev: value == "dev",
-    }
-}
-
-fn cidr<A: std::str::FromStr>(value: &str) -> (A, u8)
-where
-    A::Err: std::fmt::Debug,
-{
-    let (address, prefix) = value.split_once('/').unwrap();
-    (address.parse().unwrap(), prefix.parse().unwrap())
-}
-
-fn set(nic: &mut Nic, key: &str, value: &str) {
-    let text = || Some(value.to_owned());
-    match key {
-        "type" => {
-            nic.kind = match value {
-                "veth" => NicKind::Veth(Veth::default()),
-                "macvlan" => NicKind::Macvlan(MacvlanMode::default()),
-                "ipvlan" => NicKind::Ipvlan(IpvlanMode::default(), IpvlanIsolation::default()),
-                "phys" => NicKind::Phys,
-                _ => NicKind::Empty,
-            }
-        }
-        "flags" => nic.up = true,
-        "link" => nic.link = text(),
-        "name" => nic.name = text(),
-        "mtu" => nic.mtu = text(),
-        "hwaddr" => nic.hwaddr = text(),
-        "l2proxy" => nic.l2proxy = value == "1",
-        "ipv4.address" => {
-            let (address, prefix) = cidr(value);
-            nic.ipv4.push(Ipv4Address {
-                address,
-                prefix,
-                broadcast: None,
-            });
-        }
-        "ipv6.address" => nic.ipv6.push(cidr(value)),
-        "ipv4.gateway" => nic.ipv4_gateway = gateway(value),
-        "ipv6.gateway" => nic.ipv6_gateway = gateway(value),
-        "macvlan.mode" => {
-            nic.kind = NicKind::Macvlan(match value {
-                "bridge" => MacvlanMode::Bridge,
-                "vepa" => MacvlanMode::Vepa,
-                "passthru" => MacvlanMode::Passthru,
-                _ => MacvlanMode::Private,
-            });
-        }
-        "veth.mode" => veth_of(nic).mode = VethMode::Router,
-        "veth.pair" => veth_of(nic).pair = text(),
-        "veth.n_rxqueues" => veth_of(nic).n_rxqueues = value.parse().ok(),
-        "veth.n_txqueues" => veth_of(nic).n_txqueues = value.parse().ok(),
-        "veth.ipv4.route" => veth_of(nic).ipv4_routes.push(cidr(value)),
-        "veth.ipv6.route" => veth_of(nic).ipv6_routes.push(cidr(value)),
-        other => panic!("{other}"),
-    }
+    document.config().net.clone()
 }
 
 /// Runs a shell script with own mounts (sysfs of the namespace, cgroups) and network.
