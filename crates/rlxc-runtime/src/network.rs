@@ -48,7 +48,9 @@ impl Network {
         }
         let created = rlxc_network::setup_host(&mut netlink, nics, container, &context)
             .at(STEP, "lxc.net")?;
-        if context.privileged && let Err(error) = journal::store(&created, &context) {
+        if context.privileged
+            && let Err(error) = journal::store(&created, &context)
+        {
             tracing::warn!("network: {error}: after a crash of the monitor, links stay away");
         }
         let lasting = created.nics.iter().any(|nic| !nic.undo.is_empty());

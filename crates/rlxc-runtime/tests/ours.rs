@@ -339,6 +339,62 @@ fn lxcs_own_monitor_shows_the_life_of_ours() {
     assert_eq!(lines, expected);
 }
 
+#[test]
+fn lxcs_own_console_reaches_a_tty_of_ours() {
+    need_root!();
+    let mut container = Container::new("lxccons");
+    container.command(&[
+        "/bin/sh",
+        "-c",
+        "exec </dev/tty1 >/dev/tty1 2>&1; stty -echo; while read line; do echo got:$line; done",
+    ]);
+    container.start().unwrap();
+    let config = format!("lxc.rootfs.path = dir:{}\n", container.rootfs().display());
+    let dir = container.lxcpath.join(&container.name);
+    std::fs::write(dir.join("config"), config).unwrap();
+    let user = Pty::from_host().unwrap();
+    let stdio = || std::process::Stdio::from(user.pts.try_clone().unwrap());
+    let child = Command::new("setsid")
+        .args(["-c", "lxc-console", "-t", "1"])
+        .args([
+            "-P",
+            container.lxcpath.to_str().unwrap(),
+            "-n",
+            &container.name,
+        ])
+        .stdin(stdio())
+        .stdout(stdio())
+        .stderr(stdio())
+        .spawn();
+    let Ok(mut child) = child else {
+        println!("skipped: setsid (package util-linux)");
+        return;
+    };
+    let mut screen = File::from(user.ptx.try_clone().unwrap());
+    let mut seen = String::new();
+    let mut until = |text: &str, screen: &mut File| {
+        while !seen.contains(text) {
+            let mut polls = [nix::poll::PollFd::new(
+                screen.as_fd(),
+                nix::poll::PollFlags::POLLIN,
+            )];
+            let ready = nix::poll::poll(&mut polls, nix::poll::PollTimeout::from(5000u16)).unwrap();
+            assert_eq!(ready, 1, "nothing after {seen:?}");
+            let mut piece = [0; 256];
+            let count = screen.read(&mut piece).unwrap();
+            seen.push_str(&String::from_utf8_lossy(&piece[..count]));
+        }
+    };
+    until("Connected to tty 1", &mut screen);
+    // It sets its terminal to raw mode only now.
+    std::thread::sleep(Duration::from_millis(200));
+    screen.write_all(b"hello\r").unwrap();
+    until("got:hello", &mut screen);
+    screen.write_all(b"\x01q").unwrap();
+    assert!(child.wait().unwrap().success());
+    container.client().tty(1).unwrap();
+}
+
 /// Runs an ignored test of this program as an ordinary user.
 fn as_user(test: &str) {
     let own = std::env::current_exe().unwrap();
