@@ -133,19 +133,28 @@ fn clone_sibling() -> Result<i32, Failure> {
     if known && !tid.is_null() {
         flags |= (libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID) as c_ulong;
     }
-    // SAFETY: no CLONE_VM and no stack: the child goes on here, on a copy of this single-threaded
-    // process. `tid` is the address that the C library itself registered. On s390 the first two
-    // arguments are swapped.
-    let pid = unsafe {
-        #[cfg(target_arch = "s390x")]
-        let pid = libc::syscall(libc::SYS_clone, 0, flags, null_mut::<c_int>(), tid, 0);
-        #[cfg(target_arch = "x86_64")]
-        let pid = libc::syscall(libc::SYS_clone, flags, 0, null_mut::<c_int>(), tid, 0);
-        #[cfg(not(any(target_arch = "s390x", target_arch = "x86_64")))]
-        let pid = libc::syscall(libc::SYS_clone, flags, 0, null_mut::<c_int>(), 0, tid);
-        pid
-    };
+    // SAFETY: `tid` is the address that the C library itself registered.
+    let pid = unsafe { raw_clone(flags, tid) };
     Ok(check(Step::Clone, pid)? as i32)
+}
+
+/// clone(2) without CLONE_VM: like fork(2), but nothing of the C library's runs.
+///
+/// # Safety
+/// The process must have one thread only. `tid` must be valid for CLONE_CHILD_SETTID and
+/// CLONE_CHILD_CLEARTID if these are in `flags`.
+pub(super) unsafe fn raw_clone(flags: c_ulong, tid: *mut c_int) -> c_long {
+    let none = null_mut::<c_int>();
+    // SAFETY: no CLONE_VM and no stack: the child goes on here, on a copy of this single-threaded
+    // process. The order of the arguments differs between architectures.
+    unsafe {
+        #[cfg(target_arch = "s390x")]
+        return libc::syscall(libc::SYS_clone, 0, flags, none, tid, 0);
+        #[cfg(target_arch = "x86_64")]
+        return libc::syscall(libc::SYS_clone, flags, 0, none, tid, 0);
+        #[cfg(not(any(target_arch = "s390x", target_arch = "x86_64")))]
+        return libc::syscall(libc::SYS_clone, flags, 0, none, 0, tid);
+    }
 }
 
 /// The attached process.
@@ -407,6 +416,7 @@ fn give_away(fd: RawFd, ids: Ids) {
 
 fn load_filter(seccomp: &Seccomp, socket: RawFd) -> Done {
     const SECCOMP_SET_MODE_FILTER: c_long = 1;
+    const NEW_LISTENER: u64 = 1 << 3;
     let program = libc::sock_fprog {
         len: seccomp.program.len() as u16,
         filter: seccomp.program.as_ptr().cast_mut(),
@@ -421,7 +431,7 @@ fn load_filter(seccomp: &Seccomp, socket: RawFd) -> Done {
         )
     };
     check(Step::Seccomp, fd)?;
-    if seccomp.flags & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER == 0 {
+    if seccomp.flags & NEW_LISTENER == 0 {
         return Ok(());
     }
     send_fd(socket, fd as RawFd)

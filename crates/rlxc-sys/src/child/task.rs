@@ -6,7 +6,7 @@ use std::ptr::{null, null_mut};
 
 use nix::errno::Errno;
 
-use super::attached::{Done, Failure, check, exit};
+use super::attached::{Done, Failure, check, exit, raw_clone};
 use super::shell::{Search, decimal};
 use super::{AttachPlan, Candidates, Step};
 
@@ -125,7 +125,7 @@ fn ask_getent(search: &mut Search, plan: &AttachPlan<'_>) {
         if libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) < 0 {
             return;
         }
-        let pid = libc::syscall(libc::SYS_clone, libc::SIGCHLD as c_ulong, 0, 0, 0, 0);
+        let pid = raw_clone(libc::SIGCHLD as c_ulong, null_mut());
         if pid == 0 {
             libc::dup2(ends[1], 1);
             let mut digits = [0; 11];
