@@ -1,51 +1,172 @@
 //! From `lxc.rootfs.*` to a tree at `lxc.rootfs.mount`.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rlxc_sys::mount;
+use nix::mount::MsFlags;
+use rlxc_config::MountEntry;
+use rlxc_sys::mount::{self, MountAttr, attrs_of_flags};
 
 use crate::error::{Context, StartError};
 use crate::plan::{Plan, RootfsPlan};
-use crate::root::Root;
+use crate::root::{Root, fd_path};
+
+const STEP: &str = "rootfs";
 
 /// Where the rootfs comes from, found out by the monitor.
-#[derive(Debug, Default)]
-pub(crate) struct Source {}
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// The host's own tree.
+    Host,
+    /// A directory, with everything mounted below it.
+    Directory {
+        path: PathBuf,
+        options: Box<MountEntry>,
+    },
+    /// An overlay: lower directories, upper directory; the work directory is `work` beside it.
+    Overlay {
+        lower: String,
+        upper: PathBuf,
+        options: Box<MountEntry>,
+    },
+}
 
 impl Source {
+    /// Looks at what is there; changes nothing.
     pub(crate) fn resolve(plan: &Plan) -> Result<Self, StartError> {
-        let step = "rootfs";
         let Some(rootfs) = &plan.rootfs else {
-            return Ok(Self {});
+            return Ok(Self::Host);
         };
-        let path = &rootfs.mount;
-        std::fs::metadata(path)
-            .at_path(step, path)
+        let mount = &rootfs.mount;
+        std::fs::metadata(mount)
+            .at_path(STEP, mount)
             .map_err(|error| {
                 error.remedy("make that directory, or name another one in lxc.rootfs.mount")
             })?;
-        let source = &rootfs.source;
-        let meta = std::fs::metadata(source).at(step, format!("lxc.rootfs.path = {source}"))?;
-        if !meta.is_dir() {
-            return Err(StartError::new(step, source, "is not a directory"));
+        let options = options(rootfs)?;
+        match rootfs.backend.as_deref() {
+            Some("overlay" | "overlayfs") => overlay(&rootfs.source, options),
+            None | Some("dir" | "btrfs") => {
+                let path = directory(Path::new(&rootfs.source))?;
+                Ok(Self::Directory { path, options })
+            }
+            Some(other) => Err(StartError::new(
+                STEP,
+                format!("lxc.rootfs.path = {other}:{}", rootfs.source),
+                "this kind of storage cannot be started from",
+            )),
         }
-        Ok(Self {})
     }
 
+    /// Mounts it at `lxc.rootfs.mount`; `tree` is the idmapped tree, if there is one.
     pub(crate) fn mount(
         &self,
         rootfs: &RootfsPlan,
         tree: Option<OwnedFd>,
     ) -> Result<(), StartError> {
-        let step = "rootfs";
-        let source = Path::new(&rootfs.source);
-        let tree = match tree {
-            Some(tree) => tree,
-            None => mount::open_tree_at(source, mount::OPEN_TREE_CLONE | mount::AT_RECURSIVE)
-                .at_path(step, source)?,
-        };
-        let target = Root::open_host(&rootfs.mount).at_path(step, &rootfs.mount)?;
-        mount::attach(&tree, &target).at_path(step, &rootfs.mount)
+        let target = Root::open_host(&rootfs.mount).at_path(STEP, &rootfs.mount)?;
+        match self {
+            Self::Host => Ok(()),
+            Self::Directory { path, options } => {
+                let how = mount::OPEN_TREE_CLONE | mount::AT_RECURSIVE;
+                let tree = match tree {
+                    Some(tree) => tree,
+                    None => mount::open_tree_at(path, how).at_path(STEP, path)?,
+                };
+                restrict(&tree, options).at(STEP, "lxc.rootfs.options")?;
+                mount::attach(&tree, &target).at_path(STEP, &rootfs.mount)
+            }
+            Self::Overlay {
+                lower,
+                upper,
+                options,
+            } => mount_overlay(&target, lower, upper, options),
+        }
     }
+}
+
+/// `lxc.rootfs.options` as the options of a mount entry.
+fn options(rootfs: &RootfsPlan) -> Result<Box<MountEntry>, StartError> {
+    let text = rootfs.options.as_deref().unwrap_or_default();
+    let text = if text.is_empty() { "defaults" } else { text };
+    let entry = MountEntry::parse(&format!("rootfs / none {text}"));
+    entry
+        .map(Box::new)
+        .at(STEP, format!("lxc.rootfs.options = {text}"))
+}
+
+fn directory(path: &Path) -> Result<PathBuf, StartError> {
+    let about = || format!("lxc.rootfs.path = {}", path.display());
+    let meta = std::fs::metadata(path).at(STEP, about())?;
+    if !meta.is_dir() {
+        return Err(StartError::new(STEP, about(), "is not a directory"));
+    }
+    Ok(path.to_owned())
+}
+
+/// `LOWER[:LOWER…]:UPPER`, split at the last `:/`.
+fn overlay(source: &str, options: Box<MountEntry>) -> Result<Source, StartError> {
+    let Some((lower, upper)) = source.rsplit_once(":/") else {
+        return Err(StartError::new(
+            STEP,
+            format!("lxc.rootfs.path = overlay:{source}"),
+            "is not of the form overlay:LOWER:UPPER",
+        ));
+    };
+    for dir in lower.split(':') {
+        directory(Path::new(dir))?;
+    }
+    let upper = directory(&Path::new("/").join(upper))?;
+    Ok(Source::Overlay {
+        lower: lower.to_owned(),
+        upper,
+        options,
+    })
+}
+
+fn mount_overlay(
+    target: &Root,
+    lower: &str,
+    upper: &Path,
+    options: &MountEntry,
+) -> Result<(), StartError> {
+    let work = upper.parent().unwrap_or(Path::new("/")).join("work");
+    let about = format!("overlay of {lower} and {}", upper.display());
+    let mut data = format!("upperdir={},lowerdir={lower}", upper.display());
+    data.push_str(&format!(",workdir={}", work.display()));
+    if !options.data.is_empty() {
+        data.push_str(&format!(",{}", options.data));
+    }
+    let flags = MsFlags::from_bits_retain(options.flags);
+    nix::mount::mount(
+        Some("overlay"),
+        &fd_path(target),
+        Some("overlay"),
+        flags,
+        Some(data.as_str()),
+    )
+    .at(STEP, about)
+}
+
+/// Applies the generic flags and the propagation of the options to the tree's top mount.
+fn restrict(tree: &OwnedFd, options: &MountEntry) -> std::io::Result<()> {
+    let recursive = options.propagation & MsFlags::MS_REC.bits() != 0;
+    let set = attrs_of_flags(options.flags);
+    if set != 0 {
+        let change = MountAttr {
+            set,
+            clear: set & mount::attr::ATIME_MASK,
+            ..MountAttr::default()
+        };
+        mount::set_attr(tree, false, &change)?;
+    }
+    let propagation = options.propagation & !MsFlags::MS_REC.bits();
+    if propagation != 0 {
+        let change = MountAttr {
+            propagation,
+            ..MountAttr::default()
+        };
+        mount::set_attr(tree, recursive, &change)?;
+    }
+    Ok(())
 }

@@ -145,3 +145,72 @@ fn the_running_configuration_is_served() {
     assert_eq!(get("lxc.no.such.key"), None);
     container.client().stop().expect("stop");
 }
+
+#[test]
+fn capabilities_and_new_privileges_are_limited() {
+    need_root!();
+    let mut container = Container::new("caps");
+    container.config.caps.drop = vec!["sys_module".into(), "mac_admin".into()];
+    container.config.no_new_privs = true;
+    let text = container.output("grep -E 'CapBnd|CapEff|NoNewPrivs' /proc/self/status");
+    let mask = |name: &str| {
+        let line = text.lines().find(|l| l.starts_with(name)).unwrap_or_default();
+        let value = line.split('\t').nth(1).unwrap_or_default();
+        u64::from_str_radix(value, 16).unwrap_or(u64::MAX)
+    };
+    for name in ["CapBnd:", "CapEff:"] {
+        assert_eq!(mask(name) & (1 << 16 | 1 << 33), 0, "{text}");
+        assert_ne!(mask(name) & 1, 0, "{text}");
+    }
+    assert!(text.contains("NoNewPrivs:\t1"), "{text}");
+    container.config.caps.drop.clear();
+    container.config.caps.keep = Some(vec!["chown".into(), "dac_override".into()]);
+    let text = container.output("grep CapBnd /proc/self/status");
+    assert!(text.contains("0000000000000003"), "{text}");
+}
+
+#[test]
+fn an_overlay_rootfs_keeps_the_lower_clean() {
+    need_root!();
+    let mut container = Container::new("overlay");
+    let lower = container.rootfs();
+    let over = container.lxcpath.join("overlay");
+    for dir in ["delta", "work"] {
+        std::fs::create_dir_all(over.join(dir)).expect("a directory");
+    }
+    container.config.rootfs.backend = Some("overlay".into());
+    let path = format!("{}:{}", lower.display(), over.join("delta").display());
+    container.config.rootfs.path = Some(path);
+    container.daemonize = false;
+    container.command(&["/bin/sh", "-c", "echo hi > /new; rm /bin/hostname"]);
+    match container.start() {
+        // No overlay on whatever /tmp is.
+        Err(error) if error.errno == Some(22) || error.errno == Some(19) => {
+            println!("skipped: overlay: {error}");
+        }
+        Err(error) => panic!("{error}\n{}", container.log()),
+        Ok(_) => {
+            assert!(over.join("delta/new").exists());
+            assert!(!lower.join("new").exists());
+            container.assert_clean();
+        }
+    }
+}
+
+#[test]
+fn a_read_only_rootfs_is_read_only() {
+    need_root!();
+    let mut container = Container::new("readonly");
+    container.config.rootfs.options = Some("ro".into());
+    let host = container.lxcpath.join("host");
+    std::fs::create_dir(&host).expect("a directory");
+    std::fs::write(container.rootfs().join("out"), "").expect("a file");
+    let entry = format!("{}/out out none bind,create=file 0 0", host.display());
+    std::fs::write(host.join("out"), "").expect("a file");
+    container.config.mounts.entries = vec![entry];
+    container.daemonize = false;
+    container.command(&["/bin/sh", "-c", "touch /x 2>/out; true"]);
+    container.start().unwrap_or_else(|e| panic!("{e}\n{}", container.log()));
+    let text = std::fs::read_to_string(host.join("out")).expect("out");
+    assert!(text.contains("Read-only"), "{text}");
+}
