@@ -130,11 +130,13 @@ impl Monitor {
         mut reporter: Option<Reporter>,
     ) -> std::result::Result<Self, (StartError, Option<Reporter>)> {
         let mut memfd = File::from(memfd);
+        // Relative paths are the caller's; `prepare` leaves its directory.
+        let cwd = std::env::current_dir().unwrap_or_default();
         match Self::prepare(socket, &mut memfd, &reporter) {
             Ok((plan, server, signals)) => Ok(Self {
+                pid_file: plan.pid_file.as_ref().map(|path| cwd.join(path)),
                 core: Core::new(&plan),
                 daemon: plan.daemonize,
-                pid_file: plan.pid_file.clone(),
                 plan: Some(plan),
                 memfd,
                 server,

@@ -1,10 +1,8 @@
 //! `lxc.namespace.share.*`: namespaces that the container takes from elsewhere.
 
-use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::Path;
 
-use nix::sched::{CloneFlags, setns};
 use rlxc_config::Namespace;
 use rlxc_monitor::Client;
 
@@ -18,19 +16,20 @@ const STEP: &str = "shared namespaces";
 pub(crate) struct Shared(Vec<(Namespace, OwnedFd)>);
 
 impl Shared {
-    /// Opens each: `/PATH` is a namespace file, a number a pid, anything else a container's name
-    /// in the same lxcpath, or `LXCPATH/NAME`.
+    /// Opens each: a namespace file, a process's, or a running container's.
     pub(crate) fn open(plan: &Plan) -> Result<Self, StartError> {
-        let mut shared = Vec::new();
-        for (ns, from) in &plan.namespaces.share {
-            let key = format!("lxc.namespace.share.{} = {from}", ns.name());
-            let path = path(plan, *ns, from, &key)?;
-            let file = File::open(&path).at(STEP, format!("{key} ({})", path.display()))?;
-            shared.push((*ns, file.into()));
+        if plan.namespaces.share.is_empty() {
+            return Ok(Self::default());
         }
-        // The user namespace first: it gives the rights over the others.
-        shared.sort_by_key(|(ns, _)| *ns);
-        Ok(Self(shared))
+        let mut config = plan.config.clone();
+        config.idmap.clone_from(&plan.id_maps);
+        let choice = rlxc_namespace::choose(&config).at(STEP, "")?;
+        let init_pid = |lxcpath: Option<&Path>, name: &str| {
+            let lxcpath = lxcpath.unwrap_or(&plan.lxcpath);
+            Client::new(lxcpath, name).init_pid().ok()
+        };
+        let opened = rlxc_namespace::share::open_shared(&choice, init_pid);
+        opened.map(Self).at(STEP, "lxc.namespace.share")
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -39,33 +38,6 @@ impl Shared {
 
     /// Enters all of them; the pid and time namespaces count for children only.
     pub(crate) fn enter(&self) -> Result<(), StartError> {
-        for (ns, fd) in &self.0 {
-            let flag = i32::try_from(ns.clone_flag()).unwrap_or(0);
-            setns(fd, CloneFlags::from_bits_retain(flag))
-                .at(STEP, format!("lxc.namespace.share.{}", ns.name()))?;
-        }
-        Ok(())
+        rlxc_namespace::share::enter(&self.0).at(STEP, "lxc.namespace.share")
     }
-}
-
-fn path(plan: &Plan, ns: Namespace, from: &str, key: &str) -> Result<PathBuf, StartError> {
-    let of_pid = |pid: i32| PathBuf::from(format!("/proc/{pid}/ns/{}", ns.name()));
-    if let Ok(pid) = from.parse::<i32>() {
-        return Ok(of_pid(pid));
-    }
-    if from.starts_with('/') && std::path::Path::new(from).is_file() {
-        return Ok(from.into());
-    }
-    let client = match from.rsplit_once('/') {
-        Some((lxcpath, name)) => Client::new(lxcpath, name),
-        None => Client::new(&plan.lxcpath, from),
-    };
-    client
-        .init_pid()
-        .at(STEP, key)
-        .map(of_pid)
-        .map_err(|error| {
-            error
-                .remedy("name a running container, a pid, or the absolute path of a namespace file")
-        })
 }

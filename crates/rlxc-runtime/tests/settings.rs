@@ -154,7 +154,10 @@ fn capabilities_and_new_privileges_are_limited() {
     container.config.no_new_privs = true;
     let text = container.output("grep -E 'CapBnd|CapEff|NoNewPrivs' /proc/self/status");
     let mask = |name: &str| {
-        let line = text.lines().find(|l| l.starts_with(name)).unwrap_or_default();
+        let line = text
+            .lines()
+            .find(|l| l.starts_with(name))
+            .unwrap_or_default();
         let value = line.split('\t').nth(1).unwrap_or_default();
         u64::from_str_radix(value, 16).unwrap_or(u64::MAX)
     };
@@ -210,7 +213,9 @@ fn a_read_only_rootfs_is_read_only() {
     container.config.mounts.entries = vec![entry];
     container.daemonize = false;
     container.command(&["/bin/sh", "-c", "touch /x 2>/out; true"]);
-    container.start().unwrap_or_else(|e| panic!("{e}\n{}", container.log()));
+    container
+        .start()
+        .unwrap_or_else(|e| panic!("{e}\n{}", container.log()));
     let text = std::fs::read_to_string(host.join("out")).expect("out");
     assert!(text.contains("Read-only"), "{text}");
 }

@@ -79,6 +79,7 @@ impl Monitor {
         if hooks.has(HookKind::PreStart) {
             self.step("pre-start hooks", |_| hooks.run(HookKind::PreStart, &[]))?;
         }
+        crate::idmap::check(&plan.id_maps)?;
         let security = self.step("security policies", |_| {
             crate::security::Prepared::new(plan)
         })?;

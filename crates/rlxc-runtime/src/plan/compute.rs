@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use rlxc_config::{Config, IdKind, IdMap, Namespace, NicKind, paths};
+use rlxc_config::{Config, IdKind, IdMap, Namespace, paths};
 
 use super::{
     Device, InitPlan, Mode, NamespacePlan, Plan, RootfsPlan, TerminalPlan, mounts, split_words,
@@ -10,6 +10,8 @@ use super::{
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum PlanError {
+    #[error("the namespaces or id maps cannot be as configured")]
+    Namespaces(#[from] rlxc_namespace::Error),
     #[error("{0} and {1} exclude each other")]
     Exclusive(&'static str, &'static str),
     #[error("{0} must be set together with {1}")]
@@ -82,7 +84,7 @@ impl Plan {
             mode: input.mode,
             daemonize: input.daemonize,
             privileged: host.euid == 0,
-            namespaces: namespaces(config, !id_maps.is_empty(), host)?,
+            namespaces: namespaces(config, &id_maps, host)?,
             mounts: mounts::steps(config, input.lxcpath, input.name)?,
             devices: if config.autodev.enabled {
                 devices()
@@ -149,53 +151,26 @@ fn id_maps(config: &Config, host: &HostFacts) -> Vec<IdMap> {
     vec![one(IdKind::Uid, host.euid), one(IdKind::Gid, host.egid)]
 }
 
-fn namespaces(config: &Config, mapped: bool, host: &HostFacts) -> Result<NamespacePlan, PlanError> {
-    if !config.namespace_clone.is_empty() && !config.namespace_keep.is_empty() {
-        return Err(PlanError::Exclusive(
-            "lxc.namespace.clone",
-            "lxc.namespace.keep",
-        ));
-    }
-    let mut clone = config.namespace_clone;
-    if clone.is_empty() {
-        for ns in [
-            Namespace::Mnt,
-            Namespace::Pid,
-            Namespace::Uts,
-            Namespace::Ipc,
-        ] {
-            clone.insert(ns);
-        }
-        if !only_host_network(config) {
-            clone.insert(Namespace::Net);
-        }
-        if host.cgroup_namespace {
-            clone.insert(Namespace::Cgroup);
-        }
-        if config.time_offset.is_set() {
-            clone.insert(Namespace::Time);
-        }
-        for ns in config.namespace_keep.iter() {
-            clone.remove(ns);
-        }
-    }
-    if mapped {
+/// The choice of the configuration; an ordinary user needs a user namespace in any case.
+fn namespaces(
+    config: &Config,
+    id_maps: &[IdMap],
+    host: &HostFacts,
+) -> Result<NamespacePlan, PlanError> {
+    let mut config = config.clone();
+    config.idmap = id_maps.to_vec();
+    let mut clone = rlxc_namespace::choose(&config)?.new;
+    if host.euid != 0 && !config.namespace_share.contains_key(&Namespace::User) {
         clone.insert(Namespace::User);
     }
-    for ns in config.namespace_share.keys() {
-        clone.remove(*ns);
+    if !host.cgroup_namespace {
+        clone.remove(Namespace::Cgroup);
     }
     Ok(NamespacePlan {
         clone,
-        share: config.namespace_share.clone(),
+        share: config.namespace_share,
         time: config.time_offset,
     })
-}
-
-/// Whether the only nic is of type none: the container stays in the host's network.
-fn only_host_network(config: &Config) -> bool {
-    let mut kinds = config.net.values().map(|nic| &nic.kind);
-    matches!((kinds.next(), kinds.next()), (Some(NicKind::None), None))
 }
 
 fn rootfs(config: &Config) -> Option<RootfsPlan> {
