@@ -98,6 +98,9 @@ impl Default for CheckOptions {
     }
 }
 
+/// After so many findings the rest of a file is not looked at: it is no configuration.
+const MAX_FINDINGS: usize = 1000;
+
 /// Checks a file and all that it includes against this host. Findings come in the order of reading,
 /// those about the whole last; a clean file gives none.
 pub fn check(path: &Path) -> Vec<Diagnostic> {
@@ -240,6 +243,9 @@ impl Checker {
     /// Checks a file that has been entered, and leaves it.
     fn file(&mut self, path: &Path, text: &[u8], includes: &mut Includes) {
         for (number, range) in Lines::new(text) {
+            if self.found.len() >= MAX_FINDINGS {
+                break;
+            }
             let raw = &text[range];
             let line = String::from_utf8_lossy(raw);
             let place = Place {

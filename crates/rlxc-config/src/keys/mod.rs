@@ -246,10 +246,12 @@ fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
     if word.len() > 128 {
         return None;
     }
+    let allowed = |name: &str| 1 + name.len().min(word.len()) / 4;
     known
+        .filter(|name| name.len().abs_diff(word.len()) <= allowed(name))
         .map(|name| (distance(word, name), name))
+        .filter(|(d, name)| *d > 0 && *d <= allowed(name))
         .min_by_key(|(d, _)| *d)
-        .filter(|(d, name)| *d > 0 && *d <= 1 + name.len().min(word.len()) / 4)
         .map(|(_, name)| name)
 }
 

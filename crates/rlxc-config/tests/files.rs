@@ -1,0 +1,319 @@
+//! Whole files: the samples, Debian's own configuration, hostile input, saving.
+#![allow(clippy::unwrap_used)]
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use rlxc_config::{
+    CheckOptions, Document, KeyError, LoadError, MountEntry, Severity, check, check_with, render,
+};
+
+/// A directory that goes with the test.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("rlxc-config-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+
+    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn load(path: &Path) -> Result<Document, LoadError> {
+    let mut document = Document::new();
+    document.load_file(path).map(|()| document)
+}
+
+/// The whole chain of an error as text.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text += &format!(": {source}");
+        next = source.source();
+    }
+    text
+}
+
+#[test]
+fn every_sample_is_clean_and_saves_as_it_is() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config-samples");
+    let dir = Dir::new("samples");
+    let readme = std::fs::read_to_string(samples.join("README.md")).unwrap();
+    let mut count = 0;
+    for entry in std::fs::read_dir(&samples).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "conf") {
+            continue;
+        }
+        count += 1;
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(readme.contains(name), "{name} is not in the table");
+        let unified = !name.contains("v1");
+        let found = check_with(
+            &path,
+            CheckOptions {
+                host: false,
+                unified,
+                strict_cgroup: true,
+            },
+        );
+        assert!(found.is_empty(), "{}", render(&found));
+        let saved = dir.0.join("saved");
+        load(&path).unwrap().save(&saved).unwrap();
+        let (ours, theirs) = (
+            std::fs::read_to_string(&saved).unwrap(),
+            std::fs::read_to_string(&path).unwrap(),
+        );
+        // Empty lines are not part of LXC's text; everything else is.
+        let lines: Vec<_> = theirs.lines().filter(|l| !l.is_empty()).collect();
+        let kept = ours
+            .lines()
+            .zip(&lines)
+            .filter(|(a, b)| a == *b || b.contains("xx"))
+            .count();
+        assert_eq!(
+            (kept, ours.lines().count()),
+            (lines.len(), lines.len()),
+            "{name}"
+        );
+    }
+    assert_eq!(count, 13);
+}
+
+#[test]
+fn the_distributions_own_configuration_is_clean() {
+    let Ok(entries) = std::fs::read_dir("/usr/share/lxc/config") else {
+        println!("skipped: /usr/share/lxc/config is not installed");
+        return;
+    };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "conf") {
+            continue;
+        }
+        let found: Vec<_> = check(&path)
+            .into_iter()
+            .filter(|d| d.severity > Severity::Note && d.code != "cgroup-v1")
+            .collect();
+        assert!(found.is_empty(), "{}", render(&found));
+        load(&path).unwrap();
+    }
+}
+
+#[test]
+fn includes_are_bounded_and_their_errors_located() {
+    let dir = Dir::new("includes");
+    let own = dir.0.join("loop");
+    dir.file("loop", format!("\nlxc.include = {}\n", own.display()));
+    let text = chain(&load(&own).unwrap_err());
+    assert!(
+        text.contains("loop:2:15") && text.contains("includes itself"),
+        "{text}"
+    );
+
+    for n in 0..10_000 {
+        dir.file(
+            &format!("n{n}"),
+            format!("lxc.include = {}/n{}\n", dir.0.display(), n + 1),
+        );
+    }
+    let text = chain(&load(&dir.0.join("n0")).unwrap_err());
+    assert!(text.contains("more than 64 nested includes"), "{text}");
+    assert!(
+        check(&dir.0.join("n0"))
+            .iter()
+            .any(|d| d.message.contains("more than 64"))
+    );
+
+    dir.file("bad", "# fine\nlxc.tty.max = x\n");
+    let outer = dir.file("outer", format!("lxc.include = {}/bad\n", dir.0.display()));
+    let text = chain(&load(&outer).unwrap_err());
+    assert!(
+        text.contains("outer:1:15") && text.contains("bad:2:15"),
+        "{text}"
+    );
+    let found = check(&outer);
+    assert_eq!(
+        (found.len(), found[0].line, found[0].file.ends_with("bad")),
+        (1, 2, true)
+    );
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_without_waiting() {
+    let dir = Dir::new("special");
+    let fifo = dir.0.join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    assert!(matches!(load(&fifo), Err(LoadError::NotRegular { .. })));
+    let outer = dir.file("outer", format!("lxc.include = {}\n", fifo.display()));
+    assert!(chain(&load(&outer).unwrap_err()).contains("no regular file"));
+    assert!(matches!(
+        load(Path::new("/dev/zero")),
+        Err(LoadError::NotRegular { .. })
+    ));
+    assert!(load(&dir.0).is_err() && load(&dir.0.join("missing")).is_err());
+    assert_eq!(load(Path::new("/dev/null")).unwrap().text(), "");
+
+    let large = std::fs::File::create(dir.0.join("large")).unwrap();
+    large.set_len(1 << 30).unwrap();
+    assert!(matches!(
+        load(&dir.0.join("large")),
+        Err(LoadError::TooLarge { .. })
+    ));
+}
+
+#[test]
+fn foreign_bytes_are_kept_and_nul_is_refused() {
+    let dir = Dir::new("bytes");
+    let text = b"# \xe9t\xe9\nlxc.uts.name = \xff\xfe\n";
+    let document = load(&dir.file("latin1", text)).unwrap();
+    document.save(&dir.0.join("saved")).unwrap();
+    assert_eq!(std::fs::read(dir.0.join("saved")).unwrap(), text);
+    let text =
+        chain(&load(&dir.file("nul", b"lxc.tty.max = 1\nlxc.uts\0.name = a\n")).unwrap_err());
+    assert!(text.contains("nul:2:8"), "{text}");
+}
+
+#[test]
+fn no_value_can_write_a_second_line() {
+    let mut document = Document::new();
+    for (key, value) in [
+        ("lxc.uts.name", "a\nlxc.hook.pre-start = rm"),
+        ("lxc.uts.name", "a\rlxc.hook.pre-start = rm"),
+        ("lxc.uts.name", "a\0"),
+        ("lxc.sysctl.a\nlxc.hook.start", "x"),
+        ("lxc.environment", "A=b\n"),
+    ] {
+        assert!(matches!(
+            document.set(key, value),
+            Err(KeyError::LineBreak { .. })
+        ));
+    }
+    assert_eq!(document.text(), "");
+    document.set("lxc.uts.name", "a").unwrap();
+    assert_eq!(document.text().lines().count(), 1);
+}
+
+#[test]
+fn saving_keeps_mode_and_links_and_leaves_nothing_behind() {
+    let dir = Dir::new("save");
+    let mut document = Document::new();
+    document.set("lxc.uts.name", "a").unwrap();
+    let file = dir.file("config", "old");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o604)).unwrap();
+    let link = dir.0.join("link");
+    symlink("config", &link).unwrap();
+    document.save(&link).unwrap();
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o604);
+    assert_eq!(
+        std::fs::read_to_string(&file).unwrap(),
+        "lxc.uts.name = a\n"
+    );
+    document.save(&dir.0.join("new")).unwrap();
+    assert_eq!(
+        std::fs::metadata(dir.0.join("new")).unwrap().mode() & 0o707,
+        0o600
+    );
+    assert!(document.save(&dir.0.join("no/such/dir")).is_err());
+    assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 3);
+}
+
+/// A short run of what the fuzz target does for long.
+#[test]
+fn random_bytes_never_panic() {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as usize
+    };
+    let words: Vec<&[u8]> = vec![
+        b"lxc.",
+        b"net.",
+        b"0.",
+        b"type",
+        b" = ",
+        b"=",
+        b"\n",
+        b"\r",
+        b"#",
+        b"'",
+        b"\"",
+        b"\0",
+        b"\xff",
+        b"x",
+        b"idmap",
+        b"u 0 1 2",
+        b"mount.entry",
+        b"cgroup2.",
+        b"hwaddr",
+        b"xx:xx",
+        b"ipv4.address",
+        b"1.2.3.4/33",
+        b"9999999999999999999999",
+        b"-",
+        b"prlimit.",
+        b"include",
+        b"veth",
+        b"\xc3\xa9",
+        b"MB",
+        b"console.size",
+        b"\\0",
+        b"\\",
+        b"none",
+        b" ",
+        b"bind,create=",
+        b"time.offset.boot",
+    ];
+    let dir = Dir::new("random");
+    for _ in 0..1000 {
+        let mut text = Vec::new();
+        for _ in 0..next() % 40 {
+            if next() % 4 == 0 {
+                text.push(next() as u8);
+            } else {
+                text.extend_from_slice(words[next() % words.len()]);
+            }
+        }
+        let mut document = Document::with_origins();
+        if document.load_text(Path::new("random"), &text).is_ok() {
+            Document::new()
+                .load_text(Path::new("saved"), document.text_bytes())
+                .unwrap();
+        }
+        let _ = document.effective(true);
+        let lossy = String::from_utf8_lossy(&text);
+        let (key, value) = lossy.split_at(
+            lossy
+                .char_indices()
+                .nth(lossy.chars().count() / 2)
+                .map_or(0, |c| c.0),
+        );
+        let _ = (
+            document.set(key, value),
+            document.get(key),
+            document.clear(key),
+            document.keys(Some(key)),
+        );
+        let _ = (MountEntry::parse(&lossy), rlxc_config::explain(key));
+        let converted = rlxc_config::update_legacy(&text);
+        assert_eq!(rlxc_config::update_legacy(&converted), converted);
+        let _ = render(&check(&dir.file("config", &text)));
+    }
+}
