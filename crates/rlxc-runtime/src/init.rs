@@ -38,6 +38,8 @@ pub(crate) struct Prepared<'a> {
     /// Whether network and cgroup namespaces come by unshare(2).
     pub(crate) unshare_net: bool,
     pub(crate) unshare_cgroup: bool,
+    /// Descriptors of the caller that init gets.
+    pub(crate) inherited: Vec<std::os::fd::RawFd>,
 }
 
 /// Runs in the child; never returns.

@@ -11,7 +11,7 @@ mod steps;
 
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -119,8 +119,18 @@ struct Monitor {
     raw: Option<crate::terminal::RawMode>,
     /// Whether the monitor has a mount namespace of its own already.
     unshared: bool,
+    /// The caller's descriptors that init gets: in the foreground, without `close_all_fds`.
+    inherited: Vec<RawFd>,
     /// Where the other programs of rlxc are.
     dir: Option<PathBuf>,
+}
+
+/// What [`Monitor::prepare`] has made.
+struct Ready {
+    plan: Box<Plan>,
+    server: Server,
+    signals: SignalFd,
+    inherited: Vec<RawFd>,
 }
 
 impl Monitor {
@@ -133,7 +143,13 @@ impl Monitor {
         // Relative paths are the caller's; `prepare` leaves its directory.
         let cwd = std::env::current_dir().unwrap_or_default();
         match Self::prepare(socket, &mut memfd, &reporter) {
-            Ok((plan, server, signals)) => Ok(Self {
+            Ok(Ready {
+                plan,
+                server,
+                signals,
+                inherited,
+            }) => Ok(Self {
+                inherited,
                 pid_file: plan.pid_file.as_ref().map(|path| cwd.join(path)),
                 core: Core::new(&plan),
                 daemon: plan.daemonize,
@@ -151,19 +167,15 @@ impl Monitor {
         }
     }
 
-    fn prepare(
-        socket: OwnedFd,
-        memfd: &mut File,
-        reporter: &Option<Reporter>,
-    ) -> Result<(Box<Plan>, Server, SignalFd)> {
+    fn prepare(socket: OwnedFd, memfd: &mut File, reporter: &Option<Reporter>) -> Result<Ready> {
         let step = "monitor";
         let plan = read_plan(memfd).at(step, "plan")?;
-        if plan.close_all_fds {
-            use std::os::fd::AsRawFd;
-            let mut keep = vec![socket.as_raw_fd(), memfd.as_raw_fd()];
-            keep.extend(reporter.as_ref().map(|r| r.as_fd().as_raw_fd()));
-            process::close_other_fds(&keep).at(step, "close_range")?;
-        }
+        use std::os::fd::AsRawFd;
+        let mut own = vec![socket.as_raw_fd(), memfd.as_raw_fd()];
+        own.extend(reporter.as_ref().map(|r| r.as_fd().as_raw_fd()));
+        let inherited = inherited(&own, plan.close_all_fds).at(step, "/proc/self/fd")?;
+        own.extend(&inherited);
+        process::close_other_fds(&own).at(step, "close_range")?;
         set_up_log(&plan);
         let title = format!("[lxc monitor] {} {}", plan.lxcpath.display(), plan.name);
         if let Ok(title) = std::ffi::CString::new(title) {
@@ -183,7 +195,12 @@ impl Monitor {
         let signals = SignalFd::with_flags(&set, flags).at(step, "signalfd")?;
         let listener = Listener::inherited(socket).at(step, "command socket")?;
         let server = Server::new(listener, &plan.lxcpath, &plan.name, State::Starting);
-        Ok((plan, server.at(step, "command socket")?, signals))
+        Ok(Ready {
+            plan,
+            server: server.at(step, "command socket")?,
+            signals,
+            inherited,
+        })
     }
 
     /// Start, serve, end; again for each reboot.
@@ -276,6 +293,20 @@ fn read_plan(memfd: &mut File) -> std::io::Result<Box<Plan>> {
     memfd.rewind()?;
     memfd.read_to_end(&mut json)?;
     serde_json::from_slice(&json).map_err(std::io::Error::other)
+}
+
+/// The descriptors that the caller left open for the container. A directory is never one of
+/// them: it would lead out of the container (CVE-2024-21626).
+fn inherited(own: &[RawFd], close_all: bool) -> std::io::Result<Vec<RawFd>> {
+    if close_all {
+        return Ok(Vec::new());
+    }
+    let mut fds = process::open_fds()?;
+    fds.retain(|fd| !own.contains(fd) && !process::is_directory_or_path(*fd));
+    for fd in &fds {
+        process::set_cloexec(*fd, true);
+    }
+    Ok(fds)
 }
 
 fn set_up_log(plan: &Plan) {

@@ -309,6 +309,44 @@ pub fn null_streams() -> io::Result<()> {
     Ok(())
 }
 
+/// The open descriptors above 2, in order.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn open_fds() -> io::Result<Vec<RawFd>> {
+    let mut fds: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|fd| *fd > 2)
+        .collect();
+    // The one that was used to read the list is closed again.
+    fds.retain(|fd| {
+        // SAFETY: F_GETFD only looks, also at a number that is not open.
+        unsafe { libc::fcntl(*fd, libc::F_GETFD) >= 0 }
+    });
+    fds.sort_unstable();
+    Ok(fds)
+}
+
+/// Whether a descriptor by its number lets its holder walk a tree: a directory or a bare path.
+pub fn is_directory_or_path(fd: RawFd) -> bool {
+    // SAFETY: F_GETFL only looks, also at a number that is not open.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+    // SAFETY: an all-zero stat is valid, and the kernel fills it in.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: `stat` is valid for writing.
+    let known = unsafe { libc::fstat(fd, &raw mut stat) } == 0;
+    flags & libc::O_PATH != 0 || !known || stat.st_mode & libc::S_IFMT == libc::S_IFDIR
+}
+
+/// Sets or clears close-on-exec of a descriptor by its number; nothing happens if it is not open.
+pub fn set_cloexec(fd: RawFd, cloexec: bool) {
+    let flag = if cloexec { libc::FD_CLOEXEC } else { 0 };
+    // SAFETY: F_SETFD takes an integer.
+    unsafe {
+        libc::fcntl(fd, libc::F_SETFD, flag);
+    }
+}
+
 /// Takes ownership of an inherited descriptor whose number came by an argument; `None` if it is
 /// not open. It is made close-on-exec.
 ///

@@ -131,6 +131,9 @@ fn become_init(prepared: &Prepared<'_>, terminals: Terminals) -> Result<Next> {
     }
     // What this process was must not reach the container: not a descriptor (CVE-2024-21626).
     rlxc_sys::process::cloexec_all_fds().at("init", "close_range")?;
+    for fd in &prepared.inherited {
+        rlxc_sys::process::set_cloexec(*fd, false);
+    }
     if plan.mode == Mode::Execute {
         return Ok(Next::Supervise(argv, variables));
     }

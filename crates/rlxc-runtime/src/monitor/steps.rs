@@ -106,6 +106,7 @@ impl Monitor {
             storage,
             console,
             unshare_net: has(Namespace::Net) && has(Namespace::User),
+            inherited: self.inherited.clone(),
             unshare_cgroup: has(Namespace::Cgroup) && birth_place.is_none(),
         };
         Ok(Preparations {

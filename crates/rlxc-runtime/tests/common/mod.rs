@@ -26,6 +26,7 @@ pub struct Container {
     pub argv: Vec<String>,
     pub mode: Mode,
     pub daemonize: bool,
+    pub close_all_fds: bool,
 }
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -89,6 +90,7 @@ impl Container {
             argv: vec!["/bin/sleep".into(), "1000".into()],
             mode: Mode::Start,
             daemonize: true,
+            close_all_fds: true,
         }
     }
 
@@ -113,6 +115,7 @@ impl Container {
         let mut plan = Plan::compute(input, &HostFacts::detect()).expect("a plan");
         plan.log_file = Some(self.lxcpath.join("log"));
         plan.log_level = Some(0);
+        plan.close_all_fds |= self.close_all_fds;
         plan
     }
 
