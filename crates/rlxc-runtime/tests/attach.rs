@@ -473,3 +473,46 @@ fn a_busy_host_with_many_threads_attaches_without_hanging() {
     assert!(slowest < Duration::from_secs(10), "{slowest:?}");
     assert!(Path::new("/proc/self").exists());
 }
+
+unsafe extern "C" fn linger(_payload: *mut c_void) -> c_int {
+    std::thread::sleep(Duration::from_secs(3));
+    0
+}
+
+/// Each fork inherits what the other threads have open at that moment; none may wait for another.
+#[test]
+fn many_threads_attach_at_once_and_nothing_is_left() {
+    let peer = peer!("threads");
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = open();
+    let config = Config::default();
+    let options = AttachOptions {
+        flags: flags::DEFAULT & !flags::MOVE_TO_CGROUP,
+        ..AttachOptions::default()
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for turn in 0..20 {
+                    // SAFETY: the function takes any payload.
+                    let callback = unsafe { Callback::new(linger, std::ptr::null_mut()) };
+                    let task = match turn {
+                        0 => AttachTask::Call(callback),
+                        _ => AttachTask::Exec(arguments(&["true"]).unwrap()),
+                    };
+                    let begun = Instant::now();
+                    let attached = attach(&peer.lxcpath, "c", &config, &options, task).unwrap();
+                    let took = begun.elapsed();
+                    assert!(took < Duration::from_secs(2), "{took:?}");
+                    assert_eq!(attached.wait().unwrap(), 0);
+                }
+            });
+        }
+    });
+    assert_eq!(open(), before);
+    let children = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    for thread in children {
+        let list = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        assert_eq!(list.trim(), "", "children are left");
+    }
+}
