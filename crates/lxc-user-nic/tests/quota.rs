@@ -226,3 +226,30 @@ echo "ports: $(ovs-vsctl list-ports ovsbr0 | tr '\n' ' ')"
         assert!(text.contains(want), "{want} in {text}");
     }
 }
+
+#[test]
+fn the_quota_holds_against_callers_at_the_same_time_and_against_kills() {
+    let script = r#"
+echo 'nobody veth br0 3' >/etc/lxc/lxc-usernet
+for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+    $USER $OURS create /p c1 $PID veth br0 >/dev/null 2>&1 &
+    JOBS="${JOBS:-} $!"
+done
+for job in $JOBS; do wait $job && echo made; done
+echo "links: $(ip -o link show master br0 | wc -l) records: $(wc -l </run/lxc/nics)"
+kill $PID; wait $PID 2>/dev/null
+for i in $(seq 500); do [ -z "$(ip -o link show type veth)" ] && break; sleep 0.01; done
+sleeper
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    $USER $OURS create /p c1 $PID veth br0 >/dev/null 2>&1 & JOB=$!
+    sleep 0.00$((i % 8)); $USER kill -9 $JOB 2>/dev/null; wait $JOB 2>/dev/null
+done
+$USER $OURS create /p c1 $PID veth br0 >/dev/null 2>&1
+l=$(ip -o link show type veth | wc -l); r=$(wc -l </run/lxc/nics)
+[ $l -le 3 ] && [ $r -ge $l ] && echo "held" || echo "$l links, $r records"
+"#;
+    let Some(text) = run(script) else { return };
+    assert_eq!(text.matches("made").count(), 3, "{text}");
+    assert!(text.contains("links: 3 records: 3"), "{text}");
+    assert!(text.contains("held"), "{text}");
+}
