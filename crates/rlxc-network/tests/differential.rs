@@ -187,6 +187,9 @@ const CASES: &[(&str, &str)] = &[
     ),
 ];
 
+/// The containers' name, by which their cgroups are found again.
+const NAME: &str = "rlxc-network-differential";
+
 /// Prints both sides, each document after a line with its name.
 const SNAPSHOT: &str = r#"
 side() { for what in "link" "addr" "route" "-6 route" "neigh show proxy" "-6 neigh show proxy"; do
@@ -223,7 +226,7 @@ fn by_program(start: &str, scratch: &Path, lines: &str) -> String {
         .split_whitespace()
         .map(|line| format!("lxc.net.{line}\n"))
         .collect();
-    let name = "c1";
+    let name = NAME;
     let dir = scratch.join("lxc").join(name);
     std::fs::create_dir_all(&dir).unwrap();
     let text = format!(
@@ -394,6 +397,9 @@ fn links_addresses_and_routes_are_those_of_lxc() {
         }
     }
     std::fs::remove_dir_all(&scratch).unwrap();
+    // LXC leaves its monitor's cgroup where it is still busy.
+    let sweep = format!("rmdir /sys/fs/cgroup/*/lxc.*.{NAME}* 2>/dev/null");
+    Command::new("sh").args(["-c", &sweep]).status().unwrap();
     println!("{} configurations compared", CASES.len());
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
