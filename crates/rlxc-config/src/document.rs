@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use crate::config::Config;
 use crate::error::{KeyError, LineError, LoadError, Location};
@@ -11,6 +12,10 @@ use crate::legacy;
 use crate::line::{Line, Lines};
 use crate::load::{self, Includes};
 use crate::save;
+
+/// Whether this host has cgroup v2 alone: a v1 key then has no effect.
+static UNIFIED: LazyLock<bool> =
+    LazyLock::new(|| Path::new("/sys/fs/cgroup/cgroup.controllers").exists());
 
 const INCLUDE: &str = "lxc.include";
 
@@ -194,6 +199,12 @@ impl Document {
             };
             located(column, error.into())
         })?;
+        if name.starts_with("lxc.cgroup.") && !keys::is_cgroup_setting(name) && *UNIFIED {
+            tracing::warn!(
+                file = %file.display(), line = number, key = name,
+                "a cgroup v1 limit has no effect on this host, which has cgroup v2 alone"
+            );
+        }
         self.record(name, text, || {
             Some(Location {
                 file: file.to_owned(),

@@ -317,3 +317,31 @@ fn random_bytes_never_panic() {
         let _ = render(&check(&dir.file("config", &text)));
     }
 }
+
+#[test]
+fn legacy_keys_are_converted_as_lxc_update_config_does() {
+    let dir = Dir::new("legacy");
+    let old = "# lxc.utsname = x\nlxc.utsname = web\n lxc.utsname=web2\nlxc.rootfs = /r\nlxc.rootfs.mount = /mnt\n\
+        lxc.mount = /etc/fstab\nlxc.mount.entry = proc proc proc defaults 0 0\nlxc.network.type = veth\n\
+        lxc.network.link = br0\nlxc.network.ipv4 = 10.0.0.2/24\nlxc.network.ipv4.gateway = auto\n\
+        #lxc.network.ipv6 = fc00::2\nlxc.network.type = macvlan\nlxc.network.hwaddr = 00:16:3e:00:00:00\n\
+        lxc.tty = 4\nlxc.pts=1024\nlxc.console = none\nlxc.console.logfile = /x\nlxc.kmsg = 0\n#lxc.pivotdir = x\n\
+        lxc.seccomp = /p\nlxc.id_map = u 0 1 2\nlxc.aa_profile=unconfined\nlxc.init_cmd = /sbin/init\n\
+        lxc.loglevel\t=\t1\nlxc.logfile = /l\nlxc.syslog = daemon\nlxc.haltsignal = SIGPWR\nlxc.network =\n\
+        lxc.se_context = a\nlxc.devttydir = lxc\nlxc.network.script.up = /x lxc.utsname\nlxc.uts.name = new\n";
+    let file = dir.file("config", old);
+    match std::process::Command::new("lxc-update-config")
+        .arg("-c")
+        .arg(&file)
+        .output()
+    {
+        Ok(output) if output.status.success() => {
+            let theirs = std::fs::read_to_string(&file).unwrap();
+            assert_eq!(
+                String::from_utf8(rlxc_config::update_legacy(old.as_bytes())).unwrap(),
+                theirs
+            );
+        }
+        _ => println!("skipped: lxc-update-config is not installed"),
+    }
+}

@@ -40,13 +40,13 @@ pub(super) const ENVIRONMENT: &[KeyRow] = &[
     environment_key!(
         "lxc.environment.runtime",
         environment_runtime,
-        "5.0.3",
+        "6.0",
         "Environment variable for the container's init only."
     ),
     environment_key!(
         "lxc.environment.hooks",
         environment_hooks,
-        "5.0.3",
+        "6.0",
         "Environment variable for hooks only."
     ),
     environment_key!(

@@ -215,6 +215,11 @@ pub(crate) fn lookup(key: &str) -> Option<(&'static KeyRow, &str)> {
         .find_map(|row| Some((*row, key.strip_prefix(row.name)?)))
 }
 
+/// Whether a key below `lxc.cgroup.` is a setting of its own and no v1 limit.
+pub(crate) fn is_cgroup_setting(key: &str) -> bool {
+    INDEX.contains_key(key)
+}
+
 /// Whether `name` is a key that can be set (`lxc_config_item_is_supported`): a key of the table, or a
 /// member of a family such as `lxc.net.0.type`.
 pub fn key_is_supported(name: &str) -> bool {
