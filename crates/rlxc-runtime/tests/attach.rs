@@ -201,6 +201,25 @@ fn capabilities_missing_from_init_are_dropped_unless_elevated() {
     );
 }
 
+#[test]
+fn the_seccomp_policy_of_the_container_holds_unless_elevated() {
+    let policy = format!("/tmp/rlxc-attach-policy-{}", std::process::id());
+    std::fs::write(&policy, "2\ndenylist\n[all]\nsethostname errno 42\n").unwrap();
+    let peer = peer!("seccomp", &format!("lxc.seccomp.profile = {policy}"));
+    let script = "grep Seccomp: /proc/self/status; hostname other; hostname";
+    let result = |flags| {
+        let options = AttachOptions {
+            flags,
+            ..AttachOptions::default()
+        };
+        peer.run(options, &["sh", "-c", script]).1
+    };
+    assert_eq!(result(flags::DEFAULT), "Seccomp:\t2\npeer\n");
+    let elevated = result(flags::DEFAULT & !flags::CONFINEMENT);
+    assert_eq!(elevated, "Seccomp:\t0\nother\n");
+    std::fs::remove_file(&policy).unwrap();
+}
+
 /// CVE-2016-8649, CVE-2024-21626: nothing of the host's descriptors is left inside.
 #[test]
 fn no_descriptor_of_the_host_reaches_the_container() {

@@ -57,6 +57,9 @@ pub enum AttachError {
     /// The terminal failed
     #[error(transparent)]
     Terminal(#[from] TerminalError),
+    /// The container's seccomp policy cannot be used
+    #[error(transparent)]
+    Security(#[from] rlxc_security::Error),
     /// A limit of `lxc.prlimit.*` cannot be set
     #[error(transparent)]
     Limit(Box<crate::StartError>),
@@ -89,7 +92,7 @@ impl AttachError {
             }
             Self::Terminal(error) => error.errno(),
             Self::Step { errno, .. } => Some(*errno),
-            Self::Died { .. } | Self::Limit(_) => None,
+            Self::Died { .. } | Self::Limit(_) | Self::Security(_) => None,
         }
     }
 

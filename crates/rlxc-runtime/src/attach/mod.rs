@@ -21,8 +21,10 @@ use std::path::Path;
 
 use rlxc_config::{Config, Namespace};
 use rlxc_monitor::Client;
-use rlxc_sys::child::{AttachPlan, Candidates, Groups, StringArray, Task};
+use rlxc_security::seccomp::{Arch, Policy, already_confined, compile};
+use rlxc_sys::child::{AttachPlan, Candidates, Groups, Seccomp, StringArray, Task};
 use rlxc_sys::process::wait_status;
+use rlxc_sys::seccomp::Instruction;
 use rlxc_sys::signal::IgnoredInterrupts;
 
 use crate::terminal::{End, Pty, Relay, TerminalError, relay};
@@ -71,7 +73,15 @@ pub fn attach(
         false => None,
     };
     let confinement = Confinement::find(&client, &target, options)?;
-    let plan = plan(&confinement, &target, config, options, task, pty.as_ref())?;
+    let plan = plan(
+        &client,
+        &confinement,
+        &target,
+        config,
+        options,
+        task,
+        pty.as_ref(),
+    )?;
     let (pid, pidfd) = process::run(&plan, &client, &target, &facts, config, options)?;
     Ok(Attached {
         pid,
@@ -177,6 +187,7 @@ fn container_pty(client: &Client) -> Result<Pty, AttachError> {
 }
 
 fn plan<'a>(
+    client: &Client,
     confinement: &Confinement,
     target: &'a Target,
     config: &Config,
@@ -224,7 +235,7 @@ fn plan<'a>(
         stdio: [options.stdin, options.stdout, options.stderr],
         terminal: pty.map(|pty| (pty.pts.as_fd(), options::terminals(options))),
         seccomp: match &confinement.seccomp_profile {
-            Some(profile) => Some(seccomp(profile)?),
+            Some(profile) => seccomp(client, profile)?,
             None => None,
         },
         ids: target.ids,
@@ -250,12 +261,25 @@ fn personality(confinement: &Confinement, options: &AttachOptions) -> Option<u64
 }
 
 /// The filter that the container's init runs under.
-fn seccomp(profile: &str) -> Result<rlxc_sys::child::Seccomp, AttachError> {
-    Err(AttachError::Path {
-        operation: "compile the seccomp profile",
-        path: profile.into(),
-        source: std::io::ErrorKind::Unsupported.into(),
-    })
+///
+/// A caller that is confined itself loads none, unless `lxc.seccomp.allow_nesting` is 1, as at start.
+fn seccomp(client: &Client, profile: &str) -> Result<Option<Seccomp>, AttachError> {
+    /// SECCOMP_FILTER_FLAG_NEW_LISTENER
+    const NEW_LISTENER: u64 = 1 << 3;
+    let nesting = "lxc.seccomp.allow_nesting";
+    if already_confined()? && client.config_item(nesting)?.as_deref() != Some("1") {
+        tracing::warn!(
+            profile,
+            "already confined by seccomp: the policy is not loaded"
+        );
+        return Ok(None);
+    }
+    let program = compile(&Policy::load(Path::new(profile))?, &Arch::of_machine()?)?.program;
+    let instruction = |(code, jt, jf, k)| Instruction { code, jt, jf, k };
+    Ok(Some(Seccomp {
+        flags: if program.notify { NEW_LISTENER } else { 0 },
+        program: program.instructions.into_iter().map(instruction).collect(),
+    }))
 }
 
 /// Turns words into a program's arguments.
