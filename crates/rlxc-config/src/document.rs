@@ -173,7 +173,7 @@ impl Document {
             },
             source: Box::new(source),
         };
-        if let Some(column) = raw.iter().position(|b| *b == 0) {
+        if let Some(column) = memchr::memchr(0, raw) {
             return Err(located(column, LineError::Nul));
         }
         if !included {

@@ -92,10 +92,7 @@ impl Iterator for Lines<'_> {
                 return None;
             }
             let rest = &self.text[self.at..];
-            let length = rest
-                .iter()
-                .position(|b| matches!(b, b'\n' | b'\r'))
-                .unwrap_or(rest.len());
+            let length = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
             let (start, number) = (self.at, self.number);
             // CR LF ends one line.
             let end = if rest[length..].starts_with(b"\r\n") {
