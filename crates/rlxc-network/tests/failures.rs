@@ -338,3 +338,54 @@ fn a_chosen_name_is_free_again_at_once_and_after_a_crash() {
     }
     assert!(host.links().contains(&"vhc".to_owned()));
 }
+
+#[test]
+fn what_an_unprivileged_container_cannot_have_is_said() {
+    let Some(mut host) = host() else { return };
+    ip("link add up0 type veth peer name up1");
+    host.context.privileged = false;
+    host.context.user_nic = Some("/nonexistent/lxc-user-nic".into());
+    let router = Veth {
+        mode: rlxc_config::VethMode::Router,
+        ..Veth::default()
+    };
+    let cases: [(Nic, &str); 4] = [
+        (
+            Nic {
+                kind: NicKind::Macvlan(MacvlanMode::Bridge),
+                link: Some("up0".into()),
+                ..veth()
+            },
+            "veth nics only, not macvlan",
+        ),
+        (
+            Nic {
+                kind: NicKind::Phys,
+                link: Some("up0".into()),
+                ..veth()
+            },
+            "not phys",
+        ),
+        (
+            Nic {
+                kind: NicKind::Veth(router),
+                ..veth()
+            },
+            "need root",
+        ),
+        (veth(), "cannot run /nonexistent/lxc-user-nic"),
+    ];
+    for (nic, want) in cases {
+        let error = host.create(&one(nic)).unwrap_err();
+        assert!(text(&error).contains(want), "{want} in {}", text(&error));
+    }
+    let created = host
+        .create(&one(Nic {
+            up: true,
+            ..Nic::default()
+        }))
+        .unwrap();
+    assert!(host.inside_ip("-o link show lo").contains("LOOPBACK,UP"));
+    host.teardown(&created);
+    assert_eq!(host.links(), ["lo", "up0", "up1"]);
+}
