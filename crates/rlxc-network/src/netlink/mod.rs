@@ -2,6 +2,7 @@
 
 mod address;
 mod link;
+mod link_info;
 mod neighbour;
 mod route;
 pub(crate) mod wire;
@@ -11,7 +12,8 @@ pub(crate) use address::add as add_address;
 pub use address::{Address, Scope};
 pub(crate) use link::set_up as set_link_up;
 pub(crate) use link::{Change, add_port_vlan, change, delete, delete_port_vlan};
-pub use link::{Link, LinkKind, NewLink, Statistics, Target};
+pub use link::{LinkKind, NewLink, Target};
+pub use link_info::{Link, Statistics};
 pub use neighbour::Proxy;
 pub use route::{Destination, Route};
 pub use wire::Message;
