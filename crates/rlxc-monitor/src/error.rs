@@ -113,6 +113,23 @@ impl Error {
         }
     }
 
+    /// What the user can do about it, if anything is known to help.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::NotRunning { .. } => Some("start the container first"),
+            Self::AlreadyRunning { .. } => Some("stop the running container first"),
+            Self::Unresponsive { .. } => Some(
+                "look at the process titled `[lxc monitor] LXCPATH NAME`: is it stopped (state T), or waiting (state D)?",
+            ),
+            Self::Impostor { .. } => Some("find and end the process that listens there (ss -xlp)"),
+            Self::Refused {
+                errno: Errno::EPERM,
+                ..
+            } => Some("only root and the user who started the container may control it"),
+            _ => None,
+        }
+    }
+
     /// Whether it says that the container is not running.
     pub fn is_not_running(&self) -> bool {
         matches!(self, Self::NotRunning { .. })

@@ -96,6 +96,29 @@ impl AttachError {
         }
     }
 
+    /// What the user can do about it, if anything is known to help.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Monitor(error) => error.remedy(),
+            Self::Step {
+                step: Step::EnterNamespaces,
+                errno: Errno::EPERM,
+            } => Some("only root and the user who started the container may enter it"),
+            Self::Step {
+                step: Step::Groups,
+                errno: Errno::EPERM,
+            } => Some("the container's user namespace does not allow groups to be set"),
+            Self::Step {
+                step: Step::Ids | Step::SetupIds,
+                errno: Errno::EINVAL,
+            } => Some("choose ids that the container's lxc.idmap maps"),
+            Self::Terminal(error) if error.errno() == Some(Errno::ENOSPC) => {
+                Some("all ptys of the container are in use: raise lxc.pty.max")
+            }
+            _ => None,
+        }
+    }
+
     pub(super) fn path(
         operation: &'static str,
         path: impl Into<PathBuf>,

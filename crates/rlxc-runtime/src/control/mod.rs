@@ -64,6 +64,14 @@ impl ControlError {
         }
     }
 
+    /// What the user can do about it, if anything is known to help.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Monitor(error) => error.remedy(),
+            _ => None,
+        }
+    }
+
     fn call<E: Into<io::Error>>(operation: &'static str, name: &str) -> impl Fn(E) -> Self {
         move |source| Self::Call {
             operation,
