@@ -5,6 +5,7 @@
 //! * [`idmap`]: checking and translating id maps, the extra entry for the caller's own ids.
 //! * [`subid`]: what /etc/subuid and /etc/subgid delegate.
 //! * [`write_id_maps`]: giving a process its maps, directly or by newuidmap and newgidmap.
+//! * [`usernsexec`], [`unshare`]: the logic of the two command line tools.
 
 pub mod choice;
 mod error;
@@ -12,6 +13,9 @@ pub mod idmap;
 pub mod map_writer;
 pub mod share;
 pub mod subid;
+mod tool;
+pub mod unshare;
+pub mod usernsexec;
 
 pub use choice::{Choice, ShareSource, choose};
 pub use error::{Error, Result};

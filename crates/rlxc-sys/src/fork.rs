@@ -9,11 +9,15 @@ use std::io;
 ///
 /// # Errors
 /// `EBUSY` when the calling process has more than one thread (a lock held by another thread would stay locked for
-/// ever in the child); else the errno of clone(2).
+/// ever in the child); `EINVAL` for CLONE_NEWTIME, which clone(2) does not take; else the errno of clone(2).
 ///
 /// # References
 /// clone(2)
 pub fn spawn(flags: u64, child: impl FnOnce() -> i32) -> io::Result<i32> {
+    if flags & 0xff != 0 {
+        // These bits are the exit signal of clone(2); CLONE_NEWTIME is among them.
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
     if !single_threaded()? {
         return Err(io::Error::from_raw_os_error(libc::EBUSY));
     }

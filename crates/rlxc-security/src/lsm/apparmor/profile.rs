@@ -189,7 +189,9 @@ mod tests {
     #[test]
     fn rules_follow_the_kernels_features() {
         let none = text(&request(&[]), &Features::default());
-        assert!(!none.contains("mount") && !none.contains("network") && !none.contains("signal"));
+        assert!(
+            !none.contains("mount fstype") && !none.contains("network") && !none.contains("signal")
+        );
         let some = Features {
             mount: true,
             network: true,
