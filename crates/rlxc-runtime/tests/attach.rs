@@ -148,7 +148,14 @@ fn the_shell_is_that_of_the_containers_user() {
     };
     symlink("/bin/busybox", peer.rootfs().join("bin/ash")).unwrap();
     let config = Config::default();
-    let attached = attach(&peer.lxcpath, "c", &config, &options, AttachTask::Shell).unwrap();
+    let attached = attach(
+        &peer.lxcpath,
+        &peer.name,
+        &config,
+        &options,
+        AttachTask::Shell,
+    )
+    .unwrap();
     drop((write, input));
     let mut text = String::new();
     std::io::Read::read_to_string(&mut std::fs::File::from(read), &mut text).unwrap();
@@ -284,7 +291,14 @@ fn a_terminal_is_the_containers_own_with_the_callers_size() {
     };
     let script = "tty; sleep 0.2; stty size; echo direct >&2; seq 1 200000; exit 3";
     let task = AttachTask::Exec(arguments(&["sh", "-c", script]).unwrap());
-    let attached = attach(&peer.lxcpath, "c", &Config::default(), &options, task).unwrap();
+    let attached = attach(
+        &peer.lxcpath,
+        &peer.name,
+        &Config::default(),
+        &options,
+        task,
+    )
+    .unwrap();
     let reader = std::thread::spawn(move || {
         let mut text = Vec::new();
         while !text.ends_with(b"200000\r\n") {
@@ -325,7 +339,7 @@ fn a_function_of_the_caller_runs_inside_and_gives_the_status() {
     let callback = unsafe { Callback::new(status_of_payload, (&raw mut number).cast()) };
     let attached = attach(
         &peer.lxcpath,
-        "c",
+        &peer.name,
         &Config::default(),
         &AttachOptions::default(),
         AttachTask::Call(callback),
@@ -347,7 +361,14 @@ fn the_attaching_process_cannot_be_traced_from_inside() {
     let callback = unsafe { Callback::new(dumpable, std::ptr::null_mut()) };
     let task = AttachTask::Call(callback);
     let options = AttachOptions::default();
-    let attached = attach(&peer.lxcpath, "c", &Config::default(), &options, task).unwrap();
+    let attached = attach(
+        &peer.lxcpath,
+        &peer.name,
+        &Config::default(),
+        &options,
+        task,
+    )
+    .unwrap();
     assert_eq!(attached.wait().unwrap(), 0);
 }
 
@@ -431,7 +452,7 @@ fn a_stopped_or_frozen_container_is_an_error_that_says_so() {
         let task = AttachTask::Exec(arguments(&["true"]).unwrap());
         attach(
             &peer.lxcpath,
-            "c",
+            &peer.name,
             &Config::default(),
             &AttachOptions::default(),
             task,
@@ -482,7 +503,14 @@ fn a_busy_host_with_many_threads_attaches_without_hanging() {
                 stdin: null.as_raw_fd(),
                 ..options
             };
-            let attached = attach(&peer.lxcpath, "c", &Config::default(), &options, task).unwrap();
+            let attached = attach(
+                &peer.lxcpath,
+                &peer.name,
+                &Config::default(),
+                &options,
+                task,
+            )
+            .unwrap();
             assert_eq!(attached.wait().unwrap(), 0);
             slowest = slowest.max(begun.elapsed());
         }
@@ -520,7 +548,8 @@ fn many_threads_attach_at_once_and_nothing_is_left() {
                         _ => AttachTask::Exec(arguments(&["true"]).unwrap()),
                     };
                     let begun = Instant::now();
-                    let attached = attach(&peer.lxcpath, "c", &config, &options, task).unwrap();
+                    let attached =
+                        attach(&peer.lxcpath, &peer.name, &config, &options, task).unwrap();
                     let took = begun.elapsed();
                     assert!(took < Duration::from_secs(2), "{took:?}");
                     assert_eq!(attached.wait().unwrap(), 0);

@@ -57,8 +57,11 @@ fn every_question_is_answered_like_by_lxcs_own_tools() {
     assert_eq!(client.state().unwrap(), State::Running);
     let (_, pid) = peer.lxc("lxc-info", &["-p", "-H"]);
     assert_eq!(client.init_pid().unwrap().to_string(), pid.trim());
-    assert_eq!(active_containers(&peer.lxcpath).unwrap(), ["c"]);
-    assert_eq!(client.monitor_name().unwrap(), "c");
+    assert_eq!(
+        active_containers(&peer.lxcpath).unwrap(),
+        std::slice::from_ref(&peer.name)
+    );
+    assert_eq!(client.monitor_name().unwrap(), peer.name);
     assert_eq!(
         client.monitor_lxcpath().unwrap(),
         peer.lxcpath.to_str().unwrap()
@@ -69,13 +72,13 @@ fn every_question_is_answered_like_by_lxcs_own_tools() {
         client
             .cgroup(Some("memory"))
             .unwrap()
-            .contains("lxc.payload.c")
+            .contains("lxc.payload.rlxc-attach-")
     );
     assert!(
         client
             .limit_cgroup(Some("freezer"))
             .unwrap()
-            .contains("lxc.payload.c")
+            .contains("lxc.payload.rlxc-attach-")
     );
     assert_eq!(
         client.cgroup(Some("no-such")).unwrap_err().errno(),
@@ -259,7 +262,7 @@ fn a_tty_is_shown_and_left_by_the_escape_sequence() {
                     "-P",
                     peer.lxcpath.to_str().unwrap(),
                     "-n",
-                    "c",
+                    &peer.name,
                     "--",
                     "sh",
                     "-c",

@@ -54,7 +54,8 @@ impl Peer {
             return skip("/bin/busybox (package busybox-static)");
         }
         let lxcpath = PathBuf::from(format!("/tmp/rlxc-attach-{test}-{}", std::process::id()));
-        let dir = lxcpath.join("c");
+        let name = format!("rlxc-attach-{test}-{}", std::process::id());
+        let dir = lxcpath.join(&name);
         let rootfs = dir.join("rootfs");
         for sub in [
             "bin", "dev", "proc", "sys", "etc", "tmp", "root", "sbin", "run",
@@ -81,10 +82,7 @@ impl Peer {
             rootfs.display()
         );
         fs::write(dir.join("config"), config).unwrap();
-        Some(Self {
-            lxcpath,
-            name: "c".into(),
-        })
+        Some(Self { lxcpath, name })
     }
 
     /// Runs one of LXC's tools on it: success, output.
@@ -94,7 +92,7 @@ impl Peer {
                 "-P".as_ref(),
                 self.lxcpath.as_os_str(),
                 "-n".as_ref(),
-                "c".as_ref(),
+                self.name.as_ref(),
             ])
             .args(args)
             .output()
@@ -109,7 +107,7 @@ impl Peer {
     }
 
     pub fn rootfs(&self) -> PathBuf {
-        self.lxcpath.join("c/rootfs")
+        self.lxcpath.join(&self.name).join("rootfs")
     }
 
     /// Attaches with standard output in a pipe: raw wait status and output.
@@ -149,6 +147,15 @@ impl Drop for Peer {
         let _ = self.lxc("lxc-stop", &["-k"]);
         let _ = self.lxc("lxc-wait", &["-s", "STOPPED", "-t", "5"]);
         let _ = fs::remove_dir_all(&self.lxcpath);
+        // LXC 5.0.2 leaves the cgroups of its monitors now and then.
+        let left = Command::new("find")
+            .args(["/sys/fs/cgroup", "-maxdepth", "3", "-type", "d", "-name"])
+            .arg(format!("lxc.*.{}*", self.name))
+            .output();
+        let left = left.map(|output| output.stdout).unwrap_or_default();
+        for dir in String::from_utf8_lossy(&left).lines() {
+            let _ = fs::remove_dir(dir);
+        }
     }
 }
 
