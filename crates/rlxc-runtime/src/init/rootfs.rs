@@ -68,7 +68,14 @@ pub(super) fn pivot(plan: &Plan, root: &Root) -> Result<()> {
         Err(nix::errno::Errno::EINVAL) => move_root()?,
         Err(errno) => return Err(errno).at_path(step, path),
     }
-    nix::unistd::chdir("/").at(step, "/")
+    nix::unistd::chdir("/").at(step, "/")?;
+    share_root()
+}
+
+/// The container's mounts are shared among its own mount namespaces, as an init expects it.
+fn share_root() -> Result<()> {
+    let (flags, none) = (MsFlags::MS_SHARED | MsFlags::MS_REC, None::<&str>);
+    mount(none, "/", none, flags, none).at("pivot_root", "shared mounts")
 }
 
 fn make_dot_slave() -> Result<()> {

@@ -94,7 +94,11 @@ impl Plan {
             links: links(),
             terminals: TerminalPlan {
                 console: config.console.path.as_deref() != Some("none"),
-                ttys: config.tty.max,
+                // An application container has nobody to log in.
+                ttys: match input.mode {
+                    Mode::Start => config.tty.max,
+                    Mode::Execute => 0,
+                },
                 dir: config.tty.dir.clone().filter(|dir| !dir.is_empty()),
                 devpts_max: config.pty_max.saturating_add(config.tty.max),
                 devpts_stays: config.pty_max > 0,
