@@ -10,6 +10,8 @@ mod mounts;
 mod rootfs;
 mod terminals;
 
+pub(crate) use mounts::private_proc;
+
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::sched::{CloneFlags, unshare};
@@ -109,7 +111,7 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
     {
         nix::unistd::sethostname(name).at("hostname", format!("lxc.uts.name = {name}"))?;
     }
-    prepared.security.join_session_keyring(plan)?;
+    prepared.security.join_session_keyring()?;
     let mut setup = Setup {
         plan,
         root,

@@ -12,7 +12,6 @@ mod hooks;
 mod idmap;
 mod idmapped;
 mod init;
-mod limits;
 mod locate;
 pub mod monitor;
 mod network;

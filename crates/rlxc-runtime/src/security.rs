@@ -1,119 +1,105 @@
 //! What the container may not do: prepared by the monitor, applied by its child.
 
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
-use rlxc_config::{CAPABILITIES, Capabilities};
-use rlxc_sys::process;
+use nix::fcntl::OFlag;
+use rlxc_config::Namespace;
+use rlxc_security::lsm::procfs::ProcSelf;
+use rlxc_security::lsm::{self, Label};
+use rlxc_security::{caps, keyring, limits, seccomp};
+use rlxc_sys::capability;
 
 use crate::error::{Context, StartError};
 use crate::plan::Plan;
 
-/// Policies, read and compiled.
-#[derive(Debug, Default)]
+const POLICIES: &str = "security policies";
+
+/// Policies, read and compiled; what of them has to be undone stays with the monitor.
+#[derive(Debug)]
 pub(crate) struct Prepared {
     /// Capabilities to take out of the bounding set.
-    dropped: Vec<u32>,
+    dropped: u64,
+    keyring: keyring::Plan,
+    label: Label,
+    seccomp: Option<seccomp::Program>,
 }
 
 impl Prepared {
-    /// Reads and checks everything before anything is created.
+    /// Reads and checks everything before anything is created, and loads a generated profile.
     pub(crate) fn new(plan: &Plan) -> Result<Self, StartError> {
+        let config = &plan.config;
+        let dropped = caps::bounding_drop_mask(&config.caps, capability::last());
+        limits::parse(&config.prlimits).at(POLICIES, "lxc.prlimit")?;
+        let seccomp = seccomp::prepare(config).at(POLICIES, "lxc.seccomp.profile")?;
+        let own_cgroups = plan.namespaces.clone.contains(Namespace::Cgroup);
+        let label = lsm::prepare(&plan.name, &plan.lxcpath, config, own_cgroups);
         Ok(Self {
-            dropped: dropped(&plan.config.caps, last_capability())?,
+            dropped: dropped.at(POLICIES, "lxc.cap")?,
+            keyring: keyring::Plan::new(config),
+            label: label.at(POLICIES, "label")?,
+            seccomp,
         })
     }
 
-    /// A session keyring of the container's own. Kernels without keyrings, and sandboxes that
-    /// refuse the call, go without.
-    pub(crate) fn join_session_keyring(&self, plan: &Plan) -> Result<(), StartError> {
-        if !plan.config.no_session_keyring
-            && let Err(error) = process::join_session_keyring()
-        {
-            tracing::info!("no session keyring of its own: {error}");
-        }
-        Ok(())
+    /// What [`clean_up`] needs when the container has ended.
+    pub(crate) fn label(&self) -> Label {
+        self.label.clone()
     }
 
-    /// Bounding set and no_new_privs, in the order of LXC.
+    /// A session keyring of the container's own.
+    pub(crate) fn join_session_keyring(&self) -> Result<(), StartError> {
+        keyring::new_session(&self.keyring).at("session keyring", "lxc.selinux.context.keyring")
+    }
+
+    /// Bounding set, label for the next exec, no_new_privs: in LXC's order.
     pub(crate) fn restrict(&self, plan: &Plan) -> Result<(), StartError> {
-        for number in &self.dropped {
-            let name = CAPABILITIES.get(*number as usize).copied();
-            process::drop_from_bounding_set(*number)
-                .at("capabilities", name.unwrap_or("a newer capability"))?;
+        capability::drop_bounding(self.dropped).at("capabilities", "lxc.cap")?;
+        if let Some(label) = &self.label.label {
+            let step = "security label";
+            let proc = own_proc(step)?;
+            lsm::set_label(self.label.kind, label, true, &proc).at(step, label)?;
         }
         if plan.config.no_new_privs {
-            process::set_no_new_privs().at("lxc.no_new_privs", "prctl")?;
+            capability::set_no_new_privs().at("lxc.no_new_privs", "prctl")?;
         }
         Ok(())
     }
 
+    /// Loads the filter; the descriptor of its notifications, if it has any.
     pub(crate) fn load_seccomp(&self) -> Result<Option<OwnedFd>, StartError> {
-        Ok(None)
-    }
-
-    pub(crate) fn restrict_after_ids(&self, _plan: &Plan) -> Result<(), StartError> {
-        Ok(())
-    }
-}
-
-/// The kernel's highest capability.
-fn last_capability() -> u32 {
-    std::fs::read_to_string("/proc/sys/kernel/cap_last_cap")
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(40)
-}
-
-/// What `lxc.cap.*` takes away of 0 to `last`; numbers above it are ignored.
-fn dropped(caps: &Capabilities, last: u32) -> Result<Vec<u32>, StartError> {
-    let number = |key: &str, name: &String| {
-        let known = CAPABILITIES.iter().position(|known| known == name);
-        let number = known.and_then(|index| u32::try_from(index).ok());
-        number.or_else(|| name.parse().ok()).ok_or_else(|| {
-            StartError::new(
-                "capabilities",
-                format!("{key} = {name}"),
-                "no such capability",
-            )
-        })
-    };
-    match &caps.keep {
-        None => {
-            let numbers = caps.drop.iter().map(|name| number("lxc.cap.drop", name));
-            let numbers = numbers.collect::<Result<Vec<u32>, _>>()?;
-            Ok(numbers.into_iter().filter(|n| *n <= last).collect())
-        }
-        Some(keep) => {
-            let kept = keep.iter().map(|name| number("lxc.cap.keep", name));
-            let kept = kept.collect::<Result<Vec<u32>, _>>()?;
-            Ok((0..=last).filter(|n| !kept.contains(n)).collect())
+        match &self.seccomp {
+            Some(program) => program.load().at("seccomp", "lxc.seccomp.profile"),
+            None => Ok(None),
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// /proc/self of a procfs that nothing in the container can have replaced (CVE-2015-1334).
+fn own_proc(step: &str) -> Result<ProcSelf, StartError> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+    let proc = crate::init::private_proc().at(step, "proc")?;
+    let dir = proc
+        .open("thread-self", flags)
+        .at(step, "/proc/thread-self")?;
+    ProcSelf::from_directory(dir, Path::new("/proc/thread-self")).at(step, "/proc/thread-self")
+}
 
-    fn caps(drop: &[&str], keep: Option<&[&str]>) -> Capabilities {
-        let owned = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
-        Capabilities {
-            drop: owned(drop),
-            keep: keep.map(owned),
-        }
+/// Removes a generated profile.
+pub(crate) fn clean_up(label: &Label) {
+    if let Err(error) = lsm::cleanup(label) {
+        tracing::warn!("{error}");
     }
+}
 
-    #[test]
-    fn drop_takes_names_and_numbers() {
-        let list = dropped(&caps(&["sys_module", "3", "63"], None), 40);
-        assert_eq!(list, Ok(vec![16, 3]));
-        assert!(dropped(&caps(&["fly"], None), 40).is_err());
-    }
-
-    #[test]
-    fn keep_drops_the_rest() {
-        let list = dropped(&caps(&[], Some(&["chown", "kill"])), 6);
-        assert_eq!(list, Ok(vec![1, 2, 3, 4, 6]));
-        assert_eq!(dropped(&caps(&[], Some(&[])), 2), Ok(vec![0, 1, 2]));
-    }
+/// Sets limits as configured (name, soft, hard) of process `pid`.
+pub(crate) fn set_limits(
+    wanted: &[(String, Option<u64>, Option<u64>)],
+    pid: i32,
+) -> Result<(), StartError> {
+    let step = "lxc.prlimit";
+    let parsed = limits::parse(wanted).at(step, "")?;
+    limits::apply(pid, &parsed)
+        .at(step, "")
+        .map_err(|error| error.remedy("only CAP_SYS_RESOURCE may raise a hard limit"))
 }

@@ -219,3 +219,48 @@ fn a_read_only_rootfs_is_read_only() {
     let text = std::fs::read_to_string(host.join("out")).expect("out");
     assert!(text.contains("Read-only"), "{text}");
 }
+
+#[test]
+fn a_seccomp_policy_is_in_force() {
+    need_root!();
+    let mut container = Container::new("seccomp");
+    let policy = container.lxcpath.join("policy");
+    std::fs::write(
+        &policy,
+        "2\ndenylist\n[all]\nmkdir errno 1\nmkdirat errno 1\n",
+    )
+    .expect("a policy");
+    container.config.seccomp.profile = Some(policy.clone());
+    let text = container.output("mkdir /made; ls -d /made; grep Seccomp: /proc/self/status");
+    assert!(
+        text.contains("Operation not permitted"),
+        "{text}\n{}",
+        container.log()
+    );
+    assert!(text.contains("Seccomp:\t2"), "{text}");
+    assert!(!container.rootfs().join("made").exists());
+    std::fs::write(&policy, "2\nbadlist\n").expect("a policy");
+    let error = container.start().expect_err("a failed start");
+    assert!(error.to_string().contains("policy"), "{error}");
+    container.assert_clean();
+}
+
+#[test]
+fn notifications_without_a_proxy_get_enosys() {
+    need_root!();
+    let mut container = Container::new("notify");
+    let policy = container.lxcpath.join("policy");
+    std::fs::write(
+        &policy,
+        "2\ndenylist\n[all]\nmknod notify\nmknodat notify\n",
+    )
+    .expect("a policy");
+    container.config.seccomp.profile = Some(policy);
+    let text = container.output("/bin/busybox mknod /made p; echo $?");
+    assert!(
+        text.contains("Function not implemented"),
+        "{text}\n{}",
+        container.log()
+    );
+    container.assert_clean();
+}

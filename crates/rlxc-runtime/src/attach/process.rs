@@ -99,7 +99,8 @@ fn prepare(target: &Target, facts: &Facts, config: &Config, pid: i32) -> Result<
         let path = PathBuf::from(format!("/proc/{pid}/{name}"));
         fs::write(&path, value).map_err(AttachError::path("write", path))?;
     }
-    crate::limits::apply(&config.prlimits, pid).map_err(|e| AttachError::Limit(Box::new(e)))?;
+    crate::security::set_limits(&config.prlimits, pid)
+        .map_err(|e| AttachError::Limit(Box::new(e)))?;
     if let Some(cgroups) = &facts.cgroups {
         cgroup::enter(cgroups, target, pid)?;
     }

@@ -258,7 +258,7 @@ pub(super) fn sysctls(plan: &Plan) -> Result<()> {
 }
 
 /// A detached procfs that no process of the container can reach.
-pub(super) fn private_proc() -> std::io::Result<Root> {
+pub(crate) fn private_proc() -> std::io::Result<Root> {
     let tree = FsContext::open("proc")?.source("proc")?.mount(NO_EXTRAS)?;
     // The mount itself as a directory: what openat2 resolves from.
     let dir = nix::fcntl::openat(

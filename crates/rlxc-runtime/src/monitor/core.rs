@@ -9,6 +9,8 @@ use nix::errno::Errno;
 use rlxc_monitor::State;
 use rlxc_monitor::protocol::{CgroupCtx, CgroupFd, ConsoleLogRequest, DeviceRule};
 use rlxc_monitor::server::{Answer, Completion, Handler, Token, TtyGrant};
+use rlxc_security::lsm::Label;
+use rlxc_security::seccomp::notify::Proxy;
 use rlxc_sys::process;
 
 use crate::plan::Plan;
@@ -68,7 +70,13 @@ pub(super) struct Core {
     pub(super) cgroups: crate::cgroup::Cgroups,
     pub(super) network: Option<crate::network::Network>,
     pub(super) namespaces: Vec<(rlxc_config::Namespace, std::fs::File)>,
-    pub(super) seccomp: Option<OwnedFd>,
+    /// Notifications of the seccomp filter, and of those of attached processes.
+    pub(super) proxies: Vec<Proxy>,
+    /// Indices of those that are over.
+    pub(super) lost_proxies: Vec<usize>,
+    seccomp_proxy: Option<String>,
+    seccomp_cookie: Option<String>,
+    pub(super) label: Option<Label>,
     pub(super) freezing: Vec<Freezing>,
     /// Another handle of the plan's memfd is not needed: a path reaches it.
     config: ConfigItems,
@@ -106,7 +114,11 @@ impl Core {
             cgroups: crate::cgroup::Cgroups::default(),
             network: None,
             namespaces: Vec::new(),
-            seccomp: None,
+            proxies: Vec::new(),
+            lost_proxies: Vec::new(),
+            seccomp_proxy: plan.config.seccomp.notify_proxy.clone(),
+            seccomp_cookie: plan.config.seccomp.notify_cookie.clone(),
+            label: None,
             freezing: Vec::new(),
             config: ConfigItems::default(),
         }
@@ -115,6 +127,27 @@ impl Core {
     /// Where the values of GET_CONFIG_ITEM come from.
     pub(super) fn serve_config_from(&mut self, plan: std::fs::File) {
         self.config.plan = Some(plan);
+    }
+
+    /// Takes over the listener of the container's own filter.
+    pub(super) fn add_proxy(&mut self, listener: OwnedFd) -> rlxc_security::Result<()> {
+        let own = i32::try_from(std::process::id()).unwrap_or(0);
+        let init = self.init.as_ref().map_or(0, |init| init.pid);
+        let address = self.seccomp_proxy.clone();
+        let cookie = self.seccomp_cookie.as_deref();
+        let proxy = Proxy::new(listener, address, cookie, own, init)?;
+        self.proxies.push(proxy);
+        Ok(())
+    }
+
+    /// Forgets the proxies whose filters are gone.
+    pub(super) fn drop_lost_proxies(&mut self) {
+        let mut lost = std::mem::take(&mut self.lost_proxies);
+        lost.sort_unstable();
+        lost.dedup();
+        for index in lost.into_iter().rev() {
+            self.proxies.remove(index);
+        }
     }
 
     fn change_freezer(&mut self, token: Token, timeout: i32, frozen: bool) -> Answer<Completion> {
@@ -223,7 +256,16 @@ impl Handler for Core {
     }
 
     fn seccomp_notify_fd(&mut self) -> Answer<OwnedFd> {
-        duplicate(self.seccomp.as_ref())
+        let proxy = self.proxies.first().ok_or(Errno::EBADF)?;
+        let listener = proxy.listener().try_clone_to_owned();
+        listener.map_err(|_| Errno::EMFILE)
+    }
+
+    fn seccomp_listener(&mut self, listener: OwnedFd) -> Answer<()> {
+        self.add_proxy(listener).map_err(|error| {
+            tracing::error!("{error}");
+            Errno::EINVAL
+        })
     }
 
     fn cgroup(&mut self, controller: Option<&str>) -> Option<String> {

@@ -97,7 +97,10 @@ impl Monitor {
         self.core.terminals.finish();
         self.raw = None;
         self.core.terminals = Terminals::default();
-        self.core.seccomp = None;
+        self.core.proxies.clear();
+        if let Some(label) = self.core.label.take() {
+            crate::security::clean_up(&label);
+        }
         let all_dead = plan.namespaces.clone.contains(rlxc_config::Namespace::Pid);
         self.core.cgroups.destroy_payload(all_dead);
         if reboot {

@@ -83,6 +83,7 @@ impl Monitor {
         let security = self.step("security policies", |_| {
             crate::security::Prepared::new(plan)
         })?;
+        self.core.label = Some(security.label());
         let storage = self.step("rootfs source", |_| crate::rootfs::Source::resolve(plan))?;
         self.step("create cgroups", |monitor| {
             monitor.core.cgroups.create(plan)
@@ -259,7 +260,9 @@ impl Monitor {
         let console = host_ptx.or(sent);
         let ttys = fds.by_ref().take(described.ttys as usize).collect();
         let devpts = if described.devpts { fds.next() } else { None };
-        self.core.seccomp = if described.seccomp { fds.next() } else { None };
+        if let Some(listener) = fds.next().filter(|_| described.seccomp) {
+            self.core.add_proxy(listener).at("seccomp", "notify")?;
+        }
         let pump = match console {
             Some(ptx) => {
                 let peer = foreground_terminal(plan);
@@ -300,10 +303,11 @@ fn set_process(plan: &Plan, pid: i32) -> Result<()> {
         let about = format!("lxc.proc.{name} = {value} ({path})");
         std::fs::write(&path, value).at("lxc.proc", about)?;
     }
-    crate::limits::apply(&plan.config.prlimits, pid)?;
+    crate::security::set_limits(&plan.config.prlimits, pid)?;
     if plan.config.sched_core {
         let remedy = "it needs a kernel with core scheduling (CONFIG_SCHED_CORE) and SMT";
-        process::new_core_cookie(pid)
+        let group = rlxc_sys::limits::CoreScope::ThreadGroup;
+        rlxc_sys::limits::core_sched_create(pid, group)
             .at("lxc.sched.core", "PR_SCHED_CORE_CREATE")
             .map_err(|error| error.remedy(remedy))?;
     }
