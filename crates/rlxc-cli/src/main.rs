@@ -1,3 +1,7 @@
-//! The command line: rlxc VERB, and every lxc-* tool by multicall.
+//! The program `rlxc`, also called by the names of LXC's tools.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rlxc_cli::main()
+}

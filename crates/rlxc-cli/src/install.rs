@@ -1,0 +1,53 @@
+//! What an installation puts where, in one place: read by `cargo xtask install`.
+
+/// A place of an installation, below its prefix or the build's directories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// PREFIX/bin
+    Bin,
+    /// LIBEXECDIR/lxc
+    LibexecLxc,
+    /// LIBEXECDIR/rlxc
+    LibexecRlxc,
+    /// PREFIX/sbin
+    Sbin,
+    /// LIBDIR
+    Lib,
+}
+
+/// A program or library and its place: built file, installed name, mode.
+#[derive(Debug, Clone, Copy)]
+pub struct Item {
+    /// File in the target directory
+    pub built: &'static str,
+    /// Directory
+    pub place: Place,
+    /// Name there
+    pub name: &'static str,
+    /// Mode
+    pub mode: u32,
+}
+
+const fn item(built: &'static str, place: Place, name: &'static str, mode: u32) -> Item {
+    Item { built, place, name, mode }
+}
+
+/// All programs and the library.
+pub const PROGRAMS: [Item; 7] = [
+    item("rlxc", Place::Bin, "rlxc", 0o755),
+    item("rlxc-monitor", Place::LibexecRlxc, "rlxc-monitor", 0o755),
+    item("rlxc-worker", Place::LibexecRlxc, "rlxc-worker", 0o755),
+    item("lxc-monitord", Place::LibexecLxc, "lxc-monitord", 0o755),
+    item("lxc-user-nic", Place::LibexecLxc, "lxc-user-nic", 0o4755),
+    item("lxc-init", Place::Sbin, "init.lxc", 0o755),
+    item("liblxc.so", Place::Lib, "liblxc.so.1.9.0", 0o644),
+];
+
+/// Symbolic links of the library: place, name, target.
+pub const LIBRARY_LINKS: [(&str, &str); 2] =
+    [("liblxc.so.1", "liblxc.so.1.9.0"), ("liblxc.so", "liblxc.so.1")];
+
+/// The `lxc-*` names that are links to `rlxc` in PREFIX/bin.
+pub fn tool_names() -> impl Iterator<Item = String> {
+    crate::verbs::VERBS.iter().filter(|verb| verb.lxc).map(|verb| format!("lxc-{}", verb.name))
+}

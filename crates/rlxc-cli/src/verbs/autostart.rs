@@ -1,0 +1,117 @@
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use rlxc::{
+    AutostartEntry, AutostartFilter, Container, Outcome as End, StartOptions, autostart_order,
+    list_defined,
+};
+
+use super::Run;
+use crate::context::{Context, Failure, Outcome};
+
+/// Options of `autostart`.
+#[derive(Debug, Args)]
+pub(crate) struct Autostart {
+    /// Kill them instead of starting them
+    #[arg(short = 'k', long)]
+    kill: bool,
+    /// Only list them, with their delays
+    #[arg(short = 'L', long)]
+    list: bool,
+    /// Reboot them instead
+    #[arg(short = 'r', long)]
+    reboot: bool,
+    /// Shut them down instead
+    #[arg(short = 's', long)]
+    shutdown: bool,
+    /// All of them, whatever their groups
+    #[arg(short = 'a', long)]
+    all: bool,
+    /// Also those without lxc.start.auto = 1
+    #[arg(short = 'A', long)]
+    ignore_auto: bool,
+    /// Only members of these groups (comma separated; an empty one: members of none)
+    #[arg(short = 'g', long, value_name = "GROUPS")]
+    groups: Vec<String>,
+    /// Wait SECONDS for a shutdown before it is killed
+    #[arg(short = 't', long, value_name = "SECONDS", allow_negative_numbers = true, default_value = "60",
+          hide_default_value = true)]
+    timeout: i64,
+}
+
+impl Run for Autostart {
+    fn run(self, context: &Context) -> Outcome {
+        let lxcpath = context.lxcpath();
+        let ends = self.shutdown || self.kill;
+        let filter = AutostartFilter {
+            all: self.all,
+            ignore_auto: self.ignore_auto,
+            groups: self.groups.iter().flat_map(|g| g.split(',')).map(str::to_owned).collect(),
+            reverse: ends,
+        };
+        let mut entries = Vec::new();
+        for name in list_defined(&lxcpath)? {
+            match Container::new(&name, Some(&lxcpath)) {
+                Ok(container) => {
+                    entries.extend(container.config().map(|c| AutostartEntry::new(&name, c)));
+                }
+                Err(error) => context.report(&Failure::from(error)),
+            }
+        }
+        let (mut done, mut failed) = (0, 0);
+        for entry in autostart_order(entries, &filter) {
+            match self.act(&entry, &lxcpath, context) {
+                Ok(true) => done += 1,
+                Ok(false) => {}
+                Err(failure) => {
+                    context.report(&failure);
+                    failed += 1;
+                }
+            }
+        }
+        Ok(match (done, failed) {
+            (_, 0) => 0,
+            (0, _) => 1,
+            _ => 2,
+        })
+    }
+}
+
+impl Autostart {
+    /// Whether something was done with the container.
+    fn act(&self, entry: &AutostartEntry, lxcpath: &Path, context: &Context) -> Result<bool, Failure> {
+        let container = Container::new(&entry.name, Some(lxcpath))?;
+        let ends = self.shutdown || self.kill;
+        let wants_running = ends || self.reboot;
+        if container.is_running() != wants_running {
+            return Ok(false);
+        }
+        let delay = Duration::from_secs(u64::from(entry.delay));
+        if self.list {
+            let mut out = std::io::stdout().lock();
+            match ends {
+                true => writeln!(out, "{}", entry.name)?,
+                false => writeln!(out, "{} {}", entry.name, entry.delay)?,
+            }
+            return Ok(true);
+        }
+        context.check_control(&container)?;
+        if self.kill {
+            container.stop()?;
+        } else if self.shutdown {
+            let timeout = u64::try_from(self.timeout).ok().map(Duration::from_secs);
+            if container.shutdown(timeout, |_| true)? == End::TimedOut {
+                container.stop()?;
+            }
+        } else if self.reboot {
+            container.reboot()?;
+            std::thread::sleep(delay);
+        } else {
+            container.start(&StartOptions::default())?;
+            std::thread::sleep(delay);
+        }
+        Ok(true)
+    }
+}

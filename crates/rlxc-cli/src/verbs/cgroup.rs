@@ -1,0 +1,42 @@
+use std::io::Write;
+
+use clap::Args;
+
+use super::Run;
+use crate::context::{Context, Failure, Outcome};
+
+/// Options of `cgroup`.
+#[derive(Debug, Args)]
+pub(crate) struct Cgroup {
+    /// NAME, if not given by -n, the file's name, and the value to write
+    #[arg(value_name = "NAME|OBJECT|VALUE", hide = true)]
+    words: Vec<String>,
+}
+
+impl Run for Cgroup {
+    fn run(mut self, context: &Context) -> Outcome {
+        let container = context.bare(&mut self.words)?;
+        let (file, value) = match self.words.as_slice() {
+            [] => return Err(Failure::new("Missing state object")),
+            [file] => (file, None),
+            [file, value, ..] => (file, Some(value)),
+        };
+        context.check_control(&container)?;
+        if !container.is_running() {
+            return Err(Failure::new(format!(
+                "'{}:{}' is not running",
+                container.lxcpath().display(),
+                container.name()
+            )));
+        }
+        match value {
+            Some(value) => container.set_cgroup_item(file, value)?,
+            None => {
+                let text = container.cgroup_item(file)?;
+                let mut out = std::io::stdout().lock();
+                writeln!(out, "{}", text.strip_suffix('\n').unwrap_or(&text))?;
+            }
+        }
+        Ok(0)
+    }
+}

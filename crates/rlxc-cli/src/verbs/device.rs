@@ -1,0 +1,46 @@
+use std::path::Path;
+
+use clap::Args;
+
+use super::Run;
+use crate::context::{Context, Failure, Outcome};
+
+/// Options of `device`.
+#[derive(Debug, Args)]
+pub(crate) struct Device {
+    /// NAME, if not given by -n, then add or del, the device, and its name in the container
+    #[arg(value_name = "NAME|ACTION|DEVICE", hide = true)]
+    words: Vec<String>,
+}
+
+impl Run for Device {
+    fn run(mut self, context: &Context) -> Outcome {
+        if !nix::unistd::geteuid().is_root() {
+            return Err(Failure::new("lxc-device must be run as root"));
+        }
+        let container = context.bare(&mut self.words)?;
+        let (action, device, inside) = match self.words.as_slice() {
+            [action, device] => (action, device, None),
+            [action, device, inside] => (action, device, Some(inside)),
+            _ => return Err(Failure::new("Error: Command and device name missing")),
+        };
+        if !container.is_running() {
+            return Err(Failure::new(format!("Container {} is not running", container.name())));
+        }
+        let is_interface = Path::new("/sys/class/net").join(device).exists() && !device.contains('/');
+        let inside_name = inside.map(String::as_str);
+        let path = Path::new(device);
+        match action.as_str() {
+            "add" if is_interface => container.attach_interface(device, inside_name)?,
+            "add" => container.add_device_node(path, inside.map(Path::new))?,
+            "del" if path.is_absolute() => {
+                container.remove_device_node(path, inside.map(Path::new))?;
+            }
+            "del" => container.detach_interface(device, inside_name)?,
+            other => {
+                return Err(Failure::new(format!("Error: Please use add or del, not {other}")));
+            }
+        }
+        Ok(0)
+    }
+}

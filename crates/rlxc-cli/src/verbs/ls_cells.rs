@@ -1,0 +1,169 @@
+//! The columns of `ls -f`.
+
+use std::path::Path;
+
+use rlxc::{Container, Family, State};
+use serde_json::{Map, Value, json};
+
+use crate::output::safe;
+
+/// A column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Column {
+    Name,
+    State,
+    Pid,
+    Ram,
+    Swap,
+    Autostart,
+    Groups,
+    Interface,
+    Ipv4,
+    Ipv6,
+    Unprivileged,
+}
+
+const ALL: [(Column, &str); 11] = [
+    (Column::Name, "NAME"),
+    (Column::State, "STATE"),
+    (Column::Pid, "PID"),
+    (Column::Ram, "RAM"),
+    (Column::Swap, "SWAP"),
+    (Column::Autostart, "AUTOSTART"),
+    (Column::Groups, "GROUPS"),
+    (Column::Interface, "INTERFACE"),
+    (Column::Ipv4, "IPV4"),
+    (Column::Ipv6, "IPV6"),
+    (Column::Unprivileged, "UNPRIVILEGED"),
+];
+
+impl Column {
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        ALL.iter().find(|(_, own)| own.eq_ignore_ascii_case(name)).map(|(column, _)| *column)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        ALL[self as usize].1
+    }
+
+    /// RAM and SWAP are two wider than their headers.
+    pub(crate) fn least_width(self) -> usize {
+        match self {
+            Self::Ram | Self::Swap => self.name().len() + 2,
+            _ => 0,
+        }
+    }
+}
+
+/// A container as a row.
+#[derive(Debug, Default)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    /// `None`: its monitor does not answer
+    pub(crate) state: Option<State>,
+    pub(crate) groups: Vec<String>,
+    autostart: bool,
+    unprivileged: bool,
+    pid: Option<i32>,
+    ram: Option<u64>,
+    swap: Option<u64>,
+    interfaces: Vec<String>,
+    ipv4: Vec<String>,
+    ipv6: Vec<String>,
+}
+
+impl Row {
+    pub(crate) fn new(name: String) -> Self {
+        Self {
+            name,
+            ..Self::default()
+        }
+    }
+
+    fn runs(&self) -> bool {
+        self.state.is_some_and(|state| state != State::Stopped)
+    }
+
+    /// A configuration that cannot be read leaves the columns at their defaults.
+    pub(crate) fn read_config(&mut self, lxcpath: &Path) {
+        let Ok(container) = Container::new(&self.name, Some(lxcpath)) else {
+            return;
+        };
+        if let Ok(config) = container.config() {
+            self.groups.clone_from(&config.groups);
+            self.autostart = config.start.auto;
+            self.unprivileged = !config.idmap.is_empty();
+        }
+    }
+
+    /// What only the running container knows, as far as the columns need it.
+    pub(crate) fn ask_details(&mut self, lxcpath: &Path, columns: &[Column]) {
+        use Column::{Interface, Ipv4, Ipv6, Pid, Ram, Swap};
+        let wants = |wanted: &[Column]| columns.iter().any(|c| wanted.contains(c));
+        if self.state.is_none() || !self.runs() {
+            return;
+        }
+        let Ok(container) = Container::without_config(&self.name, Some(lxcpath)) else {
+            return;
+        };
+        if wants(&[Pid]) {
+            self.pid = container.init_pid().ok().flatten();
+        }
+        if wants(&[Interface]) {
+            self.interfaces = container.interfaces().unwrap_or_default();
+        }
+        if wants(&[Ipv4]) {
+            self.ipv4 = container.ips(None, Some(Family::Inet), 0).unwrap_or_default();
+        }
+        if wants(&[Ipv6]) {
+            self.ipv6 = container.ips(None, Some(Family::Inet6), 0).unwrap_or_default();
+        }
+        if wants(&[Ram, Swap])
+            && let Ok(stats) = container.stats()
+        {
+            self.ram = stats.memory;
+            self.swap = stats.swap;
+        }
+    }
+
+    pub(crate) fn cell(&self, column: Column) -> String {
+        let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { safe(&text) };
+        let megabytes = |bytes: Option<u64>| match bytes {
+            Some(bytes) => format!("{:.2}MB", bytes as f64 / 1_048_576.0),
+            None => "-".to_owned(),
+        };
+        match column {
+            Column::Name => safe(&self.name),
+            Column::State => self.state.map_or("UNKNOWN", State::name).to_owned(),
+            Column::Pid => self.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+            Column::Ram => megabytes(self.ram),
+            Column::Swap => megabytes(self.swap),
+            Column::Autostart => u8::from(self.autostart).to_string(),
+            Column::Groups => or_dash(self.groups.join(", ")),
+            Column::Interface => or_dash(self.interfaces.join(", ")),
+            Column::Ipv4 => or_dash(self.ipv4.join(", ")),
+            Column::Ipv6 => or_dash(self.ipv6.join(", ")),
+            Column::Unprivileged => self.unprivileged.to_string(),
+        }
+    }
+
+    pub(crate) fn value(&self, columns: &[Column]) -> Value {
+        let each = columns.iter().map(|column| {
+            let value = match column {
+                Column::Name => json!(self.name),
+                Column::State => json!(self.state.map(State::name)),
+                Column::Pid => json!(self.pid),
+                Column::Ram => json!(self.ram),
+                Column::Swap => json!(self.swap),
+                Column::Autostart => json!(self.autostart),
+                Column::Groups => json!(self.groups),
+                Column::Interface => json!(self.interfaces),
+                Column::Ipv4 => json!(self.ipv4),
+                Column::Ipv6 => json!(self.ipv6),
+                Column::Unprivileged => json!(self.unprivileged),
+            };
+            (column.name().to_lowercase(), value)
+        });
+        Value::Object(each.collect::<Map<_, _>>())
+    }
+}

@@ -1,0 +1,100 @@
+//! What starting a container and executing a program share.
+
+use clap::Args;
+use rlxc::config::Namespace;
+use rlxc::{Container, StartOptions};
+
+use crate::context::{Context, Failure};
+
+/// Options of both verbs.
+#[derive(Debug, Args)]
+pub(crate) struct Shared {
+    /// Set a configuration key (can be given several times)
+    #[arg(short = 's', long, value_name = "KEY=VALUE")]
+    pub(crate) define: Vec<String>,
+    /// Share the network of a container or process
+    #[arg(long, value_name = "NAME|PID")]
+    share_net: Option<String>,
+    /// Share the IPC namespace of a container or process
+    #[arg(long, value_name = "NAME|PID")]
+    share_ipc: Option<String>,
+    /// Share the UTS namespace of a container or process
+    #[arg(long, value_name = "NAME|PID")]
+    share_uts: Option<String>,
+    /// Share the PID namespace of a container or process
+    #[arg(long, value_name = "NAME|PID")]
+    share_pid: Option<String>,
+    /// Print what would be done, and do nothing (with --format json: as JSON)
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print how long each step took
+    #[arg(long)]
+    pub(crate) timings: bool,
+}
+
+impl Shared {
+    /// Puts the options into the container's configuration in memory.
+    ///
+    /// # Errors
+    /// A definition that is wrong.
+    pub(crate) fn apply(&self, container: &mut Container) -> Result<(), Failure> {
+        for define in &self.define {
+            let (key, value) = define
+                .split_once('=')
+                .ok_or_else(|| Failure::new(format!("'{define}' is not of the form KEY=VALUE")))?;
+            container.set_item(key.trim(), value.trim())?;
+        }
+        let shared = [
+            (Namespace::Net, &self.share_net),
+            (Namespace::Ipc, &self.share_ipc),
+            (Namespace::Uts, &self.share_uts),
+            (Namespace::Pid, &self.share_pid),
+        ];
+        for (namespace, whose) in shared {
+            if let Some(whose) = whose {
+                let key = format!("lxc.namespace.share.{}", namespace.name());
+                container.set_item(&key, whose)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Plans, and shows the plan or carries it out.
+    ///
+    /// # Errors
+    /// The failed step.
+    pub(crate) fn start(
+        &self,
+        container: &Container,
+        mut options: StartOptions,
+        context: &Context,
+    ) -> Result<Option<rlxc::Started>, Failure> {
+        let level = context.common.logpriority.as_deref();
+        options.log_level = level.and_then(|l| l.parse::<rlxc_log::Level>().ok()).map(|l| l as u8);
+        options.log_file = context.common.logfile.clone().or_else(|| {
+            options.log_level.map(|_| crate::personality::default_log(context, container.name()))
+        });
+        options.log_prefix = Some(context.tool.clone());
+        let plan = container.plan(&options)?;
+        if self.dry_run {
+            use std::io::Write;
+            let mut out = std::io::stdout().lock();
+            match context.common.format {
+                crate::Format::Table => write!(out, "{plan}")?,
+                format => {
+                    let value = serde_json::to_value(&plan).map_err(std::io::Error::other)?;
+                    drop(out);
+                    crate::output::print_value(format, &value)?;
+                }
+            }
+            return Ok(None);
+        }
+        let started = container.start_plan(&plan)?;
+        if self.timings {
+            for timing in &started.timings {
+                context.say(&format!("{:>12.1?}  {}", timing.duration, timing.step));
+            }
+        }
+        Ok(Some(started))
+    }
+}
