@@ -18,7 +18,12 @@ pub struct Common {
     #[arg(short = 'o', long, value_name = "FILE", visible_alias = "log-file")]
     pub logfile: Option<PathBuf>,
     /// Write log lines of LEVEL and worse
-    #[arg(short = 'l', long, value_name = "LEVEL", visible_alias = "log-priority")]
+    #[arg(
+        short = 'l',
+        long,
+        value_name = "LEVEL",
+        visible_alias = "log-priority"
+    )]
     pub logpriority: Option<String>,
     /// Print no errors
     #[arg(short = 'q', long)]
@@ -186,7 +191,11 @@ impl Context {
             self.say(&format!("{} {text}", crate::output::red("error:")));
         }
         if let Some(remedy) = &failure.remedy {
-            let label = if self.lxc { format!("{}: hint:", self.tool) } else { "remedy:".into() };
+            let label = if self.lxc {
+                format!("{}: hint:", self.tool)
+            } else {
+                "remedy:".into()
+            };
             self.say(&format!("{label} {remedy}"));
         }
     }
@@ -209,6 +218,9 @@ impl Context {
 fn trimmed(path: &Path) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;
     let bytes = path.as_os_str().as_bytes();
-    let end = bytes.iter().rposition(|b| *b != b'/').map_or(1, |at| at + 1);
+    let end = bytes
+        .iter()
+        .rposition(|b| *b != b'/')
+        .map_or(1, |at| at + 1);
     PathBuf::from(std::ffi::OsStr::from_bytes(&bytes[..end.min(bytes.len())]))
 }

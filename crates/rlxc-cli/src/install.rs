@@ -29,7 +29,12 @@ pub struct Item {
 }
 
 const fn item(built: &'static str, place: Place, name: &'static str, mode: u32) -> Item {
-    Item { built, place, name, mode }
+    Item {
+        built,
+        place,
+        name,
+        mode,
+    }
 }
 
 /// All programs and the library.
@@ -44,10 +49,15 @@ pub const PROGRAMS: [Item; 7] = [
 ];
 
 /// Symbolic links of the library: place, name, target.
-pub const LIBRARY_LINKS: [(&str, &str); 2] =
-    [("liblxc.so.1", "liblxc.so.1.9.0"), ("liblxc.so", "liblxc.so.1")];
+pub const LIBRARY_LINKS: [(&str, &str); 2] = [
+    ("liblxc.so.1", "liblxc.so.1.9.0"),
+    ("liblxc.so", "liblxc.so.1"),
+];
 
 /// The `lxc-*` names that are links to `rlxc` in PREFIX/bin.
 pub fn tool_names() -> impl Iterator<Item = String> {
-    crate::verbs::VERBS.iter().filter(|verb| verb.lxc).map(|verb| format!("lxc-{}", verb.name))
+    crate::verbs::VERBS
+        .iter()
+        .filter(|verb| verb.lxc)
+        .map(|verb| format!("lxc-{}", verb.name))
 }

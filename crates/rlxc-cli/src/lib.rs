@@ -26,14 +26,19 @@ pub fn main() -> ExitCode {
     let _ = rlxc_sys::process::default_signal(nix::libc::SIGPIPE);
     let mut words: Vec<OsString> = std::env::args_os().collect();
     let called = words.first().map(Path::new).and_then(Path::file_name);
-    let called = called.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let called = called
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     if let Some(verb) = called.strip_prefix("lxc-").and_then(Verb::of_lxc) {
         return personality::run(verb, called, true, words);
     }
     if words.len() > 1 {
         words.remove(0);
     }
-    let first = words.first().map(|w| w.to_string_lossy().into_owned()).unwrap_or_default();
+    let first = words
+        .first()
+        .map(|w| w.to_string_lossy().into_owned())
+        .unwrap_or_default();
     match Verb::of_name(&first) {
         Some(verb) => personality::run(verb, format!("rlxc {first}"), false, words),
         None => personality::top(&first, &words),

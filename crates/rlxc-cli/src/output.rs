@@ -100,7 +100,11 @@ fn csv_cell(text: &str) -> String {
 /// Left-aligned columns, each as wide as its widest cell and followed by one blank, as lxc-ls -f
 /// prints them.
 pub(crate) fn columns(header: &[&str], least: &[usize], rows: &[Vec<String>]) -> String {
-    let mut widths: Vec<usize> = header.iter().zip(least).map(|(h, l)| h.len().max(*l)).collect();
+    let mut widths: Vec<usize> = header
+        .iter()
+        .zip(least)
+        .map(|(h, l)| h.len().max(*l))
+        .collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.len());
@@ -110,7 +114,10 @@ pub(crate) fn columns(header: &[&str], least: &[usize], rows: &[Vec<String>]) ->
     let mut line = |cells: &mut dyn Iterator<Item = &str>| {
         for (cell, width) in cells.zip(&widths) {
             text.push_str(cell);
-            text.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.len()) + 1));
+            text.extend(std::iter::repeat_n(
+                ' ',
+                width.saturating_sub(cell.len()) + 1,
+            ));
         }
         text.push('\n');
     };
@@ -125,7 +132,16 @@ pub(crate) fn columns(header: &[&str], least: &[usize], rows: &[Vec<String>]) ->
 pub(crate) fn safe(name: &str) -> String {
     let bad = |c: char| c.is_control();
     match name.contains(bad) {
-        true => name.chars().flat_map(|c| if bad(c) { c.escape_default().collect() } else { vec![c] }).collect(),
+        true => name
+            .chars()
+            .flat_map(|c| {
+                if bad(c) {
+                    c.escape_default().collect()
+                } else {
+                    vec![c]
+                }
+            })
+            .collect(),
         false => name.to_owned(),
     }
 }
@@ -173,7 +189,10 @@ mod tests {
     #[test]
     fn columns_are_padded_and_end_with_a_blank() {
         let rows = [vec!["spec-a".to_owned(), "x".to_owned()]];
-        assert_eq!(columns(&["NAME", "Y"], &[0, 0], &rows), "NAME   Y \nspec-a x \n");
+        assert_eq!(
+            columns(&["NAME", "Y"], &[0, 0], &rows),
+            "NAME   Y \nspec-a x \n"
+        );
     }
 
     #[test]
@@ -182,7 +201,10 @@ mod tests {
         let mut out = Vec::new();
         yaml(&mut out, &value, 0)?;
         let text = String::from_utf8_lossy(&out).into_owned();
-        assert_eq!(text, "- ips:\n    - \"1\"\n    - \"2\"\n  name: \"a\"\n  none: []\n");
+        assert_eq!(
+            text,
+            "- ips:\n    - \"1\"\n    - \"2\"\n  name: \"a\"\n  none: []\n"
+        );
         Ok(())
     }
 

@@ -13,12 +13,23 @@ use crate::verbs::{VERBS, Verb};
 
 /// The complete clap command of a verb, also for completions and man pages.
 pub fn command(verb: &Verb, lxc: bool) -> Command {
-    let name = if lxc { format!("lxc-{}", verb.name) } else { format!("rlxc-{}", verb.name) };
-    let mut command = Command::new(name.clone()).bin_name(name).about(verb.about).version(rlxc::VERSION);
+    let name = if lxc {
+        format!("lxc-{}", verb.name)
+    } else {
+        format!("rlxc-{}", verb.name)
+    };
+    let mut command = Command::new(verb.name)
+        .bin_name(name)
+        .about(verb.about)
+        .version(rlxc::VERSION);
     command = (verb.options)(command);
     command = Common::augment_args(command);
     if verb.short_rcfile {
         command = command.mut_arg("rcfile", |arg| arg.short('f'));
+    }
+    if verb.name == "config" {
+        // lxc-config's -l is its own.
+        command = command.mut_arg("logpriority", |arg| arg.short(None));
     }
     let order = |i: usize| 1000 + i;
     command = command
@@ -33,7 +44,12 @@ pub fn command(verb: &Verb, lxc: bool) -> Command {
             .disable_help_flag(true)
             .disable_version_flag(true)
             .infer_long_args(true)
-            .arg(flag("help", "Print this help").short('?').short_alias('h').display_order(order(5)))
+            .arg(
+                flag("help", "Print this help")
+                    .short('?')
+                    .short_alias('h')
+                    .display_order(order(5)),
+            )
             .arg(flag("usage", "Print the options in short").display_order(order(6)))
             .arg(flag("version", "Print the version").display_order(order(7)));
     }
@@ -41,12 +57,17 @@ pub fn command(verb: &Verb, lxc: bool) -> Command {
 }
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+    Arg::new(name)
+        .long(name)
+        .action(ArgAction::SetTrue)
+        .help(help)
 }
 
 /// The command `rlxc` with all verbs, for help, completions and man pages.
 pub fn top_command() -> Command {
-    let verbs = VERBS.iter().map(|verb| command(verb, false).name(verb.name));
+    let verbs = VERBS
+        .iter()
+        .map(|verb| command(verb, false).name(verb.name));
     Command::new("rlxc")
         .about("Makes, runs and looks after Linux containers")
         .version(env!("CARGO_PKG_VERSION"))
@@ -90,7 +111,10 @@ pub(crate) fn run(verb: &Verb, tool: String, lxc: bool, words: Vec<OsString>) ->
 fn start_log(context: &Context) -> Result<(), Failure> {
     let common = &context.common;
     // An unknown word counts as not set, as in LXC.
-    let level: Option<Level> = common.logpriority.as_deref().and_then(|word| word.parse().ok());
+    let level: Option<Level> = common
+        .logpriority
+        .as_deref()
+        .and_then(|word| word.parse().ok());
     let name = common.name.clone().unwrap_or_default();
     let path = match (&common.logfile, level) {
         (Some(path), _) => Some(path.clone()),
@@ -99,7 +123,9 @@ fn start_log(context: &Context) -> Result<(), Failure> {
     };
     let file = match path {
         Some(path) => Some(rlxc_log::open(&path).map_err(|error| {
-            let cause = std::error::Error::source(&error).map(|c| format!(": {c}")).unwrap_or_default();
+            let cause = std::error::Error::source(&error)
+                .map(|c| format!(": {c}"))
+                .unwrap_or_default();
             Failure::new(format!("{error}{cause}"))
         })?),
         None => None,
@@ -120,7 +146,13 @@ fn start_log(context: &Context) -> Result<(), Failure> {
 pub(crate) fn default_log(context: &Context, name: &str) -> std::path::PathBuf {
     let logdir = std::path::Path::new(rlxc::config::paths::LOCALSTATEDIR).join("log/lxc");
     let root = nix::unistd::geteuid().is_root();
-    rlxc_log::default_path(&logdir, &rlxc::default_lxcpath(), &context.lxcpath(), name, root)
+    rlxc_log::default_path(
+        &logdir,
+        &rlxc::default_lxcpath(),
+        &context.lxcpath(),
+        name,
+        root,
+    )
 }
 
 fn own_complaint(error: &clap::Error) -> ExitCode {
@@ -128,29 +160,51 @@ fn own_complaint(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::from(error.use_stderr()))
 }
 
-fn getopt_complaint(tool: &str, verb: &Verb, command: &mut Command, error: &clap::Error) -> ExitCode {
+fn getopt_complaint(
+    tool: &str,
+    verb: &Verb,
+    command: &mut Command,
+    error: &clap::Error,
+) -> ExitCode {
     let said = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         _ => None,
     };
     let option = said(ContextKind::InvalidArg).unwrap_or_default();
-    let bare = option.split([' ', '=']).next().unwrap_or_default().to_owned();
+    let bare = option
+        .split([' ', '='])
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     let line = match (error.kind(), bare.strip_prefix("--")) {
         (ErrorKind::UnknownArgument, Some(_)) => format!("unrecognized option '{bare}'"),
         (ErrorKind::UnknownArgument, None) if bare.len() > 1 && bare.starts_with('-') => {
             format!("invalid option -- '{}'", &bare[1..])
         }
-        (ErrorKind::InvalidValue, Some(_)) if said(ContextKind::InvalidValue).is_none_or(|v| v.is_empty()) => {
+        (ErrorKind::InvalidValue, Some(_))
+            if said(ContextKind::InvalidValue).is_none_or(|v| v.is_empty()) =>
+        {
             format!("option '{bare}' requires an argument")
         }
-        _ => error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned(),
+        _ => error
+            .to_string()
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches("error: ")
+            .to_owned(),
     };
     let text = help(tool, verb, command);
     let _ = write!(std::io::stderr(), "{tool}: {line}\n{text}");
     ExitCode::from(1)
 }
 
-fn asked_for_help(tool: &str, verb: &Verb, command: &mut Command, matches: &ArgMatches) -> Option<ExitCode> {
+fn asked_for_help(
+    tool: &str,
+    verb: &Verb,
+    command: &mut Command,
+    matches: &ArgMatches,
+) -> Option<ExitCode> {
     if matches.get_flag("help") {
         let _ = write!(std::io::stderr(), "{}", help(tool, verb, command));
     } else if matches.get_flag("usage") {
@@ -163,16 +217,29 @@ fn asked_for_help(tool: &str, verb: &Verb, command: &mut Command, matches: &ArgM
     Some(ExitCode::SUCCESS)
 }
 
-const COMMON: [&str; 8] =
-    ["logfile", "logpriority", "quiet", "lxcpath", "rcfile", "help", "usage", "version"];
+const COMMON: [&str; 8] = [
+    "logfile",
+    "logpriority",
+    "quiet",
+    "lxcpath",
+    "rcfile",
+    "help",
+    "usage",
+    "version",
+];
 
 /// The long help in LXC's form.
 fn help(tool: &str, verb: &Verb, command: &mut Command) -> String {
     command.build();
-    let mut text = format!("Usage: {tool} {}\n\n{}\n\nOptions :\n", verb.usage, verb.about);
+    let mut text = format!(
+        "Usage: {tool} {}\n\n{}\n\nOptions :\n",
+        verb.usage, verb.about
+    );
     let shown = |arg: &&Arg| !arg.is_hide_set() && !arg.is_positional();
-    let (common, own): (Vec<&Arg>, Vec<&Arg>) =
-        command.get_arguments().filter(shown).partition(|arg| COMMON.contains(&arg.get_id().as_str()));
+    let (common, own): (Vec<&Arg>, Vec<&Arg>) = command
+        .get_arguments()
+        .filter(shown)
+        .partition(|arg| COMMON.contains(&arg.get_id().as_str()));
     let mut list = |args: &[&Arg]| {
         for arg in args {
             let name = option_text(arg);
@@ -193,7 +260,9 @@ fn help(tool: &str, verb: &Verb, command: &mut Command) -> String {
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
         text.push_str(&format!("  {:<33}{help}\n", option_text(arg)));
     }
-    text.push_str(&format!("\nSee the {tool} man page for further information.\n\n"));
+    text.push_str(&format!(
+        "\nSee the {tool} man page for further information.\n\n"
+    ));
     text
 }
 
@@ -214,7 +283,9 @@ fn option_text(arg: &Arg) -> String {
 fn usage(tool: &str, command: &mut Command) -> String {
     command.build();
     let mut text = format!("Usage: {tool} ");
-    let shown = command.get_arguments().filter(|arg| !arg.is_hide_set() && !arg.is_positional());
+    let shown = command
+        .get_arguments()
+        .filter(|arg| !arg.is_hide_set() && !arg.is_positional());
     for (at, arg) in shown.enumerate() {
         let words = option_text(arg).trim_start().replace(", ", "|");
         text.push_str(&format!("[{words}] "));
@@ -230,8 +301,14 @@ fn usage(tool: &str, command: &mut Command) -> String {
 pub(crate) fn top(first: &str, words: &[OsString]) -> ExitCode {
     match first {
         "" | "rlxc" | "-h" | "--help" | "help" => {
-            if let Some(verb) = words.get(1).and_then(|w| w.to_str()).and_then(Verb::of_name) {
-                let _ = command(verb, false).bin_name(format!("rlxc {}", verb.name)).print_long_help();
+            if let Some(verb) = words
+                .get(1)
+                .and_then(|w| w.to_str())
+                .and_then(Verb::of_name)
+            {
+                let _ = command(verb, false)
+                    .bin_name(format!("rlxc {}", verb.name))
+                    .print_long_help();
                 return ExitCode::SUCCESS;
             }
             let _ = overview(&mut std::io::stdout());
@@ -247,11 +324,19 @@ pub(crate) fn top(first: &str, words: &[OsString]) -> ExitCode {
             ExitCode::SUCCESS
         }
         other => {
-            let near = VERBS.iter().map(|v| v.name).min_by_key(|name| distance(name, other));
+            let near = VERBS
+                .iter()
+                .map(|v| v.name)
+                .min_by_key(|name| distance(name, other));
             let near = near.filter(|name| distance(name, other) <= 1 + name.len() / 3);
-            let hint = near.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
+            let hint = near
+                .map(|name| format!("; did you mean '{name}'?"))
+                .unwrap_or_default();
             let shown = crate::output::safe(other);
-            let _ = writeln!(std::io::stderr(), "rlxc: there is no verb '{shown}'{hint} (rlxc help lists them)");
+            let _ = writeln!(
+                std::io::stderr(),
+                "rlxc: there is no verb '{shown}'{hint} (rlxc help lists them)"
+            );
             ExitCode::from(1)
         }
     }
@@ -262,7 +347,10 @@ fn overview(out: &mut impl Write) -> std::io::Result<()> {
     for verb in &VERBS {
         writeln!(out, "  {:<14}{}", verb.name, verb.about)?;
     }
-    writeln!(out, "\nrlxc VERB --help tells a verb's options. Most verbs are also there as lxc-VERB.")
+    writeln!(
+        out,
+        "\nrlxc VERB --help tells a verb's options. Most verbs are also there as lxc-VERB."
+    )
 }
 
 fn distance(a: &str, b: &str) -> usize {
@@ -272,7 +360,9 @@ fn distance(a: &str, b: &str) -> usize {
         let mut diagonal = row[0];
         row[0] = i + 1;
         for (j, cb) in b.iter().enumerate() {
-            let next = (diagonal + usize::from(ca != *cb)).min(row[j] + 1).min(row[j + 1] + 1);
+            let next = (diagonal + usize::from(ca != *cb))
+                .min(row[j] + 1)
+                .min(row[j + 1] + 1);
             diagonal = row[j + 1];
             row[j + 1] = next;
         }

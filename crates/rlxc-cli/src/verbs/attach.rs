@@ -63,7 +63,10 @@ pub(super) fn rewrite(words: Vec<OsString>) -> Vec<OsString> {
     let each = |word: OsString| {
         let text = word.to_str().unwrap_or_default();
         options &= text != "--";
-        match text.strip_prefix("-e").filter(|rest| options && !rest.is_empty()) {
+        match text
+            .strip_prefix("-e")
+            .filter(|rest| options && !rest.is_empty())
+        {
             Some(rest) => format!("--elevated-privileges={}", rest.trim_start_matches('=')).into(),
             None => word,
         }
@@ -81,7 +84,7 @@ impl Run for Attach {
         let container = context.container(&mut words)?;
         context.check_control(&container)?;
         let mut options = self.options()?;
-        let log = self.pty_log.as_ref().map(|path| Tee::new(path)).transpose()?;
+        let log = self.pty_log.as_ref().map(Tee::new).transpose()?;
         if let Some(log) = &log {
             options.stdout = log.input.as_raw_fd();
         }
@@ -107,7 +110,11 @@ impl Attach {
             gid: self.gid,
             extra_env: self.set_var.clone(),
             extra_keep: self.keep_var.clone(),
-            env_policy: if self.clear_env { EnvPolicy::Clear } else { EnvPolicy::Keep },
+            env_policy: if self.clear_env {
+                EnvPolicy::Clear
+            } else {
+                EnvPolicy::Keep
+            },
             personality: self.arch.as_deref().map(personality).transpose()?,
             ..AttachOptions::default()
         };
@@ -127,7 +134,9 @@ impl Attach {
         }
         for variable in &self.set_var {
             if !variable.contains('=') {
-                return Err(Failure::new(format!("'{variable}' is not of the form NAME=VALUE")));
+                return Err(Failure::new(format!(
+                    "'{variable}' is not of the form NAME=VALUE"
+                )));
             }
         }
         let terminal = std::io::stdin().is_terminal()
@@ -148,7 +157,9 @@ fn elevated(list: &str) -> Result<u32, Failure> {
         "CGROUP" => Ok(all | flags::MOVE_TO_CGROUP),
         "CAP" => Ok(all | flags::DROP_CAPABILITIES),
         "LSM" => Ok(all | flags::LSM),
-        other => Err(Failure::new(format!("invalid privilege '{other}': CAP, CGROUP or LSM"))),
+        other => Err(Failure::new(format!(
+            "invalid privilege '{other}': CAP, CGROUP or LSM"
+        ))),
     })
 }
 
@@ -193,7 +204,10 @@ struct Tee {
 impl Tee {
     fn new(path: &PathBuf) -> Result<Self, Failure> {
         let failed = |e: std::io::Error| {
-            Failure::new(format!("cannot write the terminal's log {}: {e}", path.display()))
+            Failure::new(format!(
+                "cannot write the terminal's log {}: {e}",
+                path.display()
+            ))
         };
         let mut file = OpenOptions::new()
             .append(true)
@@ -225,9 +239,17 @@ mod tests {
 
     #[test]
     fn the_optional_argument_of_e_sticks_to_it() {
-        let words = ["x", "-eCAP|LSM", "-e", "--", "-eX"].map(OsString::from).to_vec();
-        let words: Vec<_> = rewrite(words).into_iter().filter_map(|w| w.into_string().ok()).collect();
-        assert_eq!(words, ["x", "--elevated-privileges=CAP|LSM", "-e", "--", "-eX"]);
+        let words = ["x", "-eCAP|LSM", "-e", "--", "-eX"]
+            .map(OsString::from)
+            .to_vec();
+        let words: Vec<_> = rewrite(words)
+            .into_iter()
+            .filter_map(|w| w.into_string().ok())
+            .collect();
+        assert_eq!(
+            words,
+            ["x", "--elevated-privileges=CAP|LSM", "-e", "--", "-eX"]
+        );
     }
 
     #[test]

@@ -36,8 +36,14 @@ pub(crate) struct Autostart {
     #[arg(short = 'g', long, value_name = "GROUPS")]
     groups: Vec<String>,
     /// Wait SECONDS for a shutdown before it is killed
-    #[arg(short = 't', long, value_name = "SECONDS", allow_negative_numbers = true, default_value = "60",
-          hide_default_value = true)]
+    #[arg(
+        short = 't',
+        long,
+        value_name = "SECONDS",
+        allow_negative_numbers = true,
+        default_value = "60",
+        hide_default_value = true
+    )]
     timeout: i64,
 }
 
@@ -48,7 +54,12 @@ impl Run for Autostart {
         let filter = AutostartFilter {
             all: self.all,
             ignore_auto: self.ignore_auto,
-            groups: self.groups.iter().flat_map(|g| g.split(',')).map(str::to_owned).collect(),
+            groups: self
+                .groups
+                .iter()
+                .flat_map(|g| g.split(','))
+                .map(str::to_owned)
+                .collect(),
             reverse: ends,
         };
         let mut entries = Vec::new();
@@ -81,7 +92,12 @@ impl Run for Autostart {
 
 impl Autostart {
     /// Whether something was done with the container.
-    fn act(&self, entry: &AutostartEntry, lxcpath: &Path, context: &Context) -> Result<bool, Failure> {
+    fn act(
+        &self,
+        entry: &AutostartEntry,
+        lxcpath: &Path,
+        context: &Context,
+    ) -> Result<bool, Failure> {
         let container = Container::new(&entry.name, Some(lxcpath))?;
         let ends = self.shutdown || self.kill;
         let wants_running = ends || self.reboot;

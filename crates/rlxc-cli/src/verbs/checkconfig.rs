@@ -30,14 +30,21 @@ impl Run for CheckConfig {
         let found = match read_config(&wanted) {
             Some(text) => Some((wanted, text)),
             None => {
-                writeln!(out, "Kernel configuration not found at {}; searching...", wanted.display())?;
+                writeln!(
+                    out,
+                    "Kernel configuration not found at {}; searching...",
+                    wanted.display()
+                )?;
                 let places = [
                     format!("/lib/modules/{release}/config"),
                     format!("/lib/modules/{release}/build/.config"),
                     format!("/boot/config-{release}"),
                     format!("/boot/kernel/config-{release}"),
                 ];
-                places.into_iter().map(PathBuf::from).find_map(|p| Some((p.clone(), read_config(&p)?)))
+                places
+                    .into_iter()
+                    .map(PathBuf::from)
+                    .find_map(|p| Some((p.clone(), read_config(&p)?)))
             }
         };
         let Some((path, config)) = found else {
@@ -49,7 +56,11 @@ impl Run for CheckConfig {
         };
         writeln!(out, "Kernel configuration found at {}\n", path.display())?;
         let modules = std::fs::read_to_string("/proc/modules").unwrap_or_default();
-        let mut check = Check { config: &config, modules, out };
+        let mut check = Check {
+            config: &config,
+            modules,
+            out,
+        };
         check.all(&context.tool)?;
         Ok(0)
     }
@@ -58,7 +69,10 @@ impl Run for CheckConfig {
 /// A configuration file, unpacked by gzip if it is packed.
 fn read_config(path: &Path) -> Option<String> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path).ok()?.read_to_end(&mut bytes).ok()?;
+    std::fs::File::open(path)
+        .ok()?
+        .read_to_end(&mut bytes)
+        .ok()?;
     if bytes.starts_with(&[0x1f, 0x8b]) {
         let output = Command::new("gzip")
             .args(["-dc", "--"])
@@ -74,7 +88,10 @@ fn read_config(path: &Path) -> Option<String> {
 
 impl Check<'_> {
     fn value(&self, name: &str) -> Option<char> {
-        let line = self.config.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        let line = self
+            .config
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         line?.chars().next()
     }
 
@@ -91,7 +108,12 @@ impl Check<'_> {
         let value = self.value(name);
         let module = name.trim_start_matches("CONFIG_").to_lowercase();
         let more = match value {
-            Some('m') if self.modules.lines().any(|l| l.split(' ').next() == Some(&module)) => {
+            Some('m')
+                if self
+                    .modules
+                    .lines()
+                    .any(|l| l.split(' ').next() == Some(&module)) =>
+            {
                 ", loaded"
             }
             Some('m') => ", not loaded",
@@ -150,11 +172,19 @@ impl Check<'_> {
         self.option("Cgroup namespace", "CONFIG_CGROUPS", true)?;
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let of = |kind: &str| -> Vec<String> {
-            let words = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-            words.filter(|w| w.get(2) == Some(&kind)).map(|w| w[1].to_owned()).collect()
+            let words = mounts
+                .lines()
+                .map(|line| line.split(' ').collect::<Vec<_>>());
+            words
+                .filter(|w| w.get(2) == Some(&kind))
+                .map(|w| w[1].to_owned())
+                .collect()
         };
         let (v1, v2) = (of("cgroup"), of("cgroup2"));
-        for (label, list) in [("Cgroup v1 mount points:", &v1), ("Cgroup v2 mount points:", &v2)] {
+        for (label, list) in [
+            ("Cgroup v1 mount points:", &v1),
+            ("Cgroup v2 mount points:", &v2),
+        ] {
             writeln!(self.out, "{label}")?;
             for path in list {
                 writeln!(self.out, " - {path}")?;
@@ -164,7 +194,9 @@ impl Check<'_> {
             let has = |name: &str| v1.iter().any(|path| path.ends_with(name));
             self.say("Cgroup v1 systemd controller", has("/systemd"), false, "")?;
             self.say("Cgroup v1 freezer controller", has("/freezer"), false, "")?;
-            let clone = v1.iter().any(|path| Path::new(path).join("cgroup.clone_children").exists());
+            let clone = v1
+                .iter()
+                .any(|path| Path::new(path).join("cgroup.clone_children").exists());
             self.say("Cgroup v1 clone_children flag", clone, false, "")?;
         }
         self.option("Cgroup device", "CONFIG_CGROUP_DEVICE", false)?;
@@ -181,10 +213,22 @@ const MISC: [(&str, &str); 10] = [
     ("Vlan", "CONFIG_VLAN_8021Q"),
     ("Bridges", "CONFIG_BRIDGE"),
     ("Advanced netfilter", "CONFIG_NETFILTER_ADVANCED"),
-    ("CONFIG_IP_NF_TARGET_MASQUERADE", "CONFIG_IP_NF_TARGET_MASQUERADE"),
-    ("CONFIG_IP6_NF_TARGET_MASQUERADE", "CONFIG_IP6_NF_TARGET_MASQUERADE"),
-    ("CONFIG_NETFILTER_XT_TARGET_CHECKSUM", "CONFIG_NETFILTER_XT_TARGET_CHECKSUM"),
-    ("CONFIG_NETFILTER_XT_MATCH_COMMENT", "CONFIG_NETFILTER_XT_MATCH_COMMENT"),
+    (
+        "CONFIG_IP_NF_TARGET_MASQUERADE",
+        "CONFIG_IP_NF_TARGET_MASQUERADE",
+    ),
+    (
+        "CONFIG_IP6_NF_TARGET_MASQUERADE",
+        "CONFIG_IP6_NF_TARGET_MASQUERADE",
+    ),
+    (
+        "CONFIG_NETFILTER_XT_TARGET_CHECKSUM",
+        "CONFIG_NETFILTER_XT_TARGET_CHECKSUM",
+    ),
+    (
+        "CONFIG_NETFILTER_XT_MATCH_COMMENT",
+        "CONFIG_NETFILTER_XT_MATCH_COMMENT",
+    ),
     ("FUSE (for use with lxcfs)", "CONFIG_FUSE_FS"),
 ];
 
@@ -202,13 +246,22 @@ const CHECKPOINT: [(&str, &str); 8] = [
 pub(super) fn in_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let sbin = ["/usr/sbin", "/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(sbin).map(|dir| dir.join(program)).find(|p| p.is_file())
+    std::env::split_paths(&path)
+        .chain(sbin)
+        .map(|dir| dir.join(program))
+        .find(|p| p.is_file())
 }
 
 /// setuid root, or with file capabilities, by what the attribute says.
 fn has_privilege(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let setuid = std::fs::metadata(path).is_ok_and(|m| m.uid() == 0 && m.mode() & 0o4000 != 0);
-    let getcap = || Command::new("getcap").arg(path).stderr(Stdio::null()).output().ok();
+    let getcap = || {
+        Command::new("getcap")
+            .arg(path)
+            .stderr(Stdio::null())
+            .output()
+            .ok()
+    };
     setuid || getcap().is_some_and(|o| String::from_utf8_lossy(&o.stdout).contains("cap_set"))
 }

@@ -50,7 +50,9 @@ impl Run for Checkpoint {
         let for_restore = self.daemon || self.foreground;
         let for_dump = self.stop || self.pre_dump || self.predump_dir.is_some();
         if self.restore && for_dump {
-            return Err(Failure::new("-s, -p and --predump-dir are not compatible with -r"));
+            return Err(Failure::new(
+                "-s, -p and --predump-dir are not compatible with -r",
+            ));
         }
         if !self.restore && for_restore {
             return Err(Failure::new("-F and -d are only for -r"));
@@ -59,7 +61,9 @@ impl Run for Checkpoint {
             return Err(Failure::new("-s is not compatible with -p"));
         }
         if !nix::unistd::geteuid().is_root() {
-            return Err(Failure::new("only root can checkpoint or restore containers"));
+            return Err(Failure::new(
+                "only root can checkpoint or restore containers",
+            ));
         }
         if self.restore {
             if !container.is_defined() {
@@ -75,7 +79,11 @@ impl Run for Checkpoint {
         if !container.is_running() {
             return Err(Failure::new(format!("{} is not running", container.name())));
         }
-        let action = if self.pre_dump { Migrate::PreDump } else { Migrate::Dump };
+        let action = if self.pre_dump {
+            Migrate::PreDump
+        } else {
+            Migrate::Dump
+        };
         container.migrate(
             action,
             &MigrateOptions {

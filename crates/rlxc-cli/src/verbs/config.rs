@@ -51,7 +51,10 @@ impl Run for Config {
 
 fn usage() -> Outcome {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "Usage: lxc-config -l: list all available configuration items")?;
+    writeln!(
+        out,
+        "Usage: lxc-config -l: list all available configuration items"
+    )?;
     writeln!(out, "       lxc-config item: print configuration item")?;
     Ok(0)
 }
@@ -59,8 +62,9 @@ fn usage() -> Outcome {
 fn list(context: &Context) -> Outcome {
     if context.common.format != Format::Table {
         let each = global_config_keys().iter();
-        let rows: Vec<_> =
-            each.map(|k| json!({"key": k, "value": global_config_item(k).ok().flatten()})).collect();
+        let rows: Vec<_> = each
+            .map(|k| json!({"key": k, "value": global_config_item(k).ok().flatten()}))
+            .collect();
         print_value(context.common.format, &rows.into())?;
         return Ok(0);
     }
@@ -107,17 +111,29 @@ fn check(files: &[&str], context: &Context) -> Outcome {
 }
 
 fn explain(key: &str) -> Outcome {
-    let row = KEY_TABLE.iter().filter(|row| key == row.name || row.prefix && key.starts_with(row.name));
+    let row = KEY_TABLE
+        .iter()
+        .filter(|row| key == row.name || row.prefix && key.starts_with(row.name));
     let Some(row) = row.max_by_key(|row| row.name.len()) else {
         let near = rlxc::config::nearest_key(key).map(|k| format!("; did you mean {k}?"));
-        return Err(Failure::new(format!("there is no key {key}{}", near.unwrap_or_default())));
+        return Err(Failure::new(format!(
+            "there is no key {key}{}",
+            near.unwrap_or_default()
+        )));
     };
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}\n  {}", row.name, row.doc)?;
     writeln!(out, "  value:   {}\n  default: {}", row.value, row.default)?;
-    writeln!(out, "  since:   LXC {}\n  example: {}", row.since, row.example)?;
+    writeln!(
+        out,
+        "  since:   LXC {}\n  example: {}",
+        row.since, row.example
+    )?;
     if row.list {
-        writeln!(out, "  each line adds to the list; an empty value clears it")?;
+        writeln!(
+            out,
+            "  each line adds to the list; an empty value clears it"
+        )?;
     }
     Ok(0)
 }

@@ -10,11 +10,23 @@ use crate::context::{Context, Failure, Outcome};
 #[derive(Debug, Args)]
 pub(crate) struct Console {
     /// The terminal's number; 0 is /dev/console, without it the next free one
-    #[arg(short = 't', long, value_name = "NUMBER", allow_negative_numbers = true, default_value = "-1",
-          hide_default_value = true)]
+    #[arg(
+        short = 't',
+        long,
+        value_name = "NUMBER",
+        allow_negative_numbers = true,
+        default_value = "-1",
+        hide_default_value = true
+    )]
     tty: i32,
     /// The key to leave by, followed by q: a character, or ^ and a letter for Ctrl
-    #[arg(short = 'e', long, value_name = "PREFIX", default_value = "^a", hide_default_value = true)]
+    #[arg(
+        short = 'e',
+        long,
+        value_name = "PREFIX",
+        default_value = "^a",
+        hide_default_value = true
+    )]
     escape: String,
     /// NAME, if not given by -n
     #[arg(value_name = "NAME", hide = true)]
@@ -24,9 +36,17 @@ pub(crate) struct Console {
 impl Run for Console {
     fn run(mut self, context: &Context) -> Outcome {
         let escape = match self.escape.as_bytes() {
-            [b'^', letter] => letter.to_ascii_lowercase().wrapping_sub(b'a').wrapping_add(1),
+            [b'^', letter] => letter
+                .to_ascii_lowercase()
+                .wrapping_sub(b'a')
+                .wrapping_add(1),
             [key] => *key,
-            _ => return Err(Failure::new(format!("invalid escape character: {}", self.escape))),
+            _ => {
+                return Err(Failure::new(format!(
+                    "invalid escape character: {}",
+                    self.escape
+                )));
+            }
         };
         let container = context.container(&mut self.words)?;
         context.check_control(&container)?;

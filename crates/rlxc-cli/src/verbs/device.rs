@@ -25,9 +25,13 @@ impl Run for Device {
             _ => return Err(Failure::new("Error: Command and device name missing")),
         };
         if !container.is_running() {
-            return Err(Failure::new(format!("Container {} is not running", container.name())));
+            return Err(Failure::new(format!(
+                "Container {} is not running",
+                container.name()
+            )));
         }
-        let is_interface = Path::new("/sys/class/net").join(device).exists() && !device.contains('/');
+        let is_interface =
+            Path::new("/sys/class/net").join(device).exists() && !device.contains('/');
         let inside_name = inside.map(String::as_str);
         let path = Path::new(device);
         match action.as_str() {
@@ -38,7 +42,9 @@ impl Run for Device {
             }
             "del" => container.detach_interface(device, inside_name)?,
             other => {
-                return Err(Failure::new(format!("Error: Please use add or del, not {other}")));
+                return Err(Failure::new(format!(
+                    "Error: Please use add or del, not {other}"
+                )));
             }
         }
         Ok(0)

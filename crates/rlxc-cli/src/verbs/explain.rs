@@ -25,7 +25,11 @@ impl Run for Explain {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let ago = now.map_or(0, |d| d.as_secs()).saturating_sub(failure.time);
         let error = failure.error;
-        writeln!(out, "the last start of {} failed {ago} seconds ago", container.name())?;
+        writeln!(
+            out,
+            "the last start of {} failed {ago} seconds ago",
+            container.name()
+        )?;
         writeln!(out, "  step:   {}", error.step)?;
         if !error.target.is_empty() {
             writeln!(out, "  on:     {}", error.target)?;
@@ -56,7 +60,9 @@ impl Run for Recover {
         match container.state() {
             Ok(State::Stopped) => {}
             Ok(state) => {
-                context.say(&format!("{name} is {state}: its monitor answers, nothing to recover"));
+                context.say(&format!(
+                    "{name} is {state}: its monitor answers, nothing to recover"
+                ));
                 return Ok(0);
             }
             Err(error) => return Err(error.into()),
@@ -70,8 +76,11 @@ impl Run for Recover {
             context.say(&format!("{}: {} processes", dir.display(), pids.len()));
         }
         if !self.yes {
-            return Err(Failure::new("processes without a monitor are left")
-                .remedy(format!("rlxc recover {name} --yes kills them and removes the cgroups")));
+            return Err(
+                Failure::new("processes without a monitor are left").remedy(format!(
+                    "rlxc recover {name} --yes kills them and removes the cgroups"
+                )),
+            );
         }
         kill(&left);
         Ok(0)
@@ -84,25 +93,40 @@ type Leftover = (std::path::PathBuf, Vec<i32>);
 fn leftovers(name: &str) -> Vec<Leftover> {
     let mut found = Vec::new();
     let mut roots = vec![std::path::PathBuf::from("/sys/fs/cgroup")];
-    let subs = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
-    roots.extend(subs.map(|e| e.path()).filter(|p| p.is_dir() && !p.is_symlink()));
+    let subs = std::fs::read_dir("/sys/fs/cgroup")
+        .into_iter()
+        .flatten()
+        .flatten();
+    roots.extend(
+        subs.map(|e| e.path())
+            .filter(|p| p.is_dir() && !p.is_symlink()),
+    );
     for root in roots {
         let dir = root.join(format!("lxc.payload.{name}"));
         let Ok(text) = std::fs::read_to_string(dir.join("cgroup.procs")) else {
             continue;
         };
-        found.push((dir, text.lines().filter_map(|line| line.parse().ok()).collect()));
+        found.push((
+            dir,
+            text.lines().filter_map(|line| line.parse().ok()).collect(),
+        ));
     }
     found
 }
 
 fn kill(left: &[Leftover]) {
     use nix::sys::signal::{Signal, kill};
-    for pid in left.iter().flat_map(|(_, pids)| pids).filter(|pid| **pid > 1) {
+    for pid in left
+        .iter()
+        .flat_map(|(_, pids)| pids)
+        .filter(|pid| **pid > 1)
+    {
         let _ = kill(nix::unistd::Pid::from_raw(*pid), Signal::SIGKILL);
     }
     for _ in 0..50 {
-        let gone = left.iter().all(|(dir, _)| std::fs::remove_dir(dir).is_ok() || !dir.exists());
+        let gone = left
+            .iter()
+            .all(|(dir, _)| std::fs::remove_dir(dir).is_ok() || !dir.exists());
         if gone {
             return;
         }
@@ -133,7 +157,9 @@ impl Run for Completions {
                 }
             }
             Some(other) => {
-                return Err(Failure::new(format!("'{other}' is neither containers nor verbs")));
+                return Err(Failure::new(format!(
+                    "'{other}' is neither containers nor verbs"
+                )));
             }
         }
         Ok(0)

@@ -49,7 +49,13 @@ fn change(
         ..failure
     };
     if !container.is_running() {
-        let not_running = rlxc::Error::NotRunning { name: container.name().to_owned() };
+        // Nothing to thaw: LXC counts that as done.
+        if verb == "unfreeze" {
+            return Ok(0);
+        }
+        let not_running = rlxc::Error::NotRunning {
+            name: container.name().to_owned(),
+        };
         return Err(failed(not_running.into()));
     }
     act(&container).map_err(|error| failed(error.into()))?;

@@ -77,7 +77,11 @@ impl Info {
     fn print(&self, container: &Container, state: State, context: &Context) -> Outcome {
         let all = self.all();
         let running = state != State::Stopped;
-        let single = [self.ips, self.state, self.pid].iter().filter(|on| **on).count() == 1
+        let single = [self.ips, self.state, self.pid]
+            .iter()
+            .filter(|on| **on)
+            .count()
+            == 1
             && self.config.is_empty()
             && !self.stats;
         let bare = self.no_humanize && single;
@@ -92,7 +96,8 @@ impl Info {
         if all || self.state {
             line("State:", state.name())?;
         }
-        if running && (all || self.pid)
+        if running
+            && (all || self.pid)
             && let Some(pid) = container.init_pid()?
         {
             line("PID:", &pid.to_string())?;
@@ -109,10 +114,10 @@ impl Info {
             match container.item(key) {
                 Err(_) => context.say(&format!("{key} invalid")),
                 Ok(value) if self.no_humanize && self.config.len() == 1 => {
-                    writeln!(out, "{}", value.trim_end_matches('\n'))?;
+                    writeln!(out, "{value}")?;
                 }
                 Ok(value) if value.is_empty() => writeln!(out, "{key} =")?,
-                Ok(value) => writeln!(out, "{key} = {}", value.trim_end_matches('\n'))?,
+                Ok(value) => writeln!(out, "{key} = {value}")?,
             }
         }
         out.flush()?;
@@ -137,7 +142,11 @@ impl Info {
             (None, None) => None,
             (read, write) => Some(read.unwrap_or(0) + write.unwrap_or(0)),
         };
-        for (label, value) in [("BlkIO use:", io), ("Memory use:", stats.memory), ("KMem use:", stats.kernel_memory)] {
+        for (label, value) in [
+            ("BlkIO use:", io),
+            ("Memory use:", stats.memory),
+            ("KMem use:", stats.kernel_memory),
+        ] {
             if let Some(value) = value {
                 writeln!(out, "{label:<15} {}", bytes(value))?;
             }
@@ -169,14 +178,20 @@ impl Info {
             map.insert("pid".into(), json!(container.init_pid().ok().flatten()));
         }
         if all || self.ips {
-            let ips = if running { container.ips(None, None, 0).unwrap_or_default() } else { Vec::new() };
+            let ips = if running {
+                container.ips(None, None, 0).unwrap_or_default()
+            } else {
+                Vec::new()
+            };
             map.insert("ips".into(), json!(ips));
         }
         if running && (all || self.stats) {
             map.insert("stats".into(), json!(container.stats().ok()));
             let links = links(container).into_iter();
             let links: Vec<_> = links
-                .map(|l| json!({"name": l.name, "sent_bytes": l.sent, "received_bytes": l.received}))
+                .map(
+                    |l| json!({"name": l.name, "sent_bytes": l.sent, "received_bytes": l.received}),
+                )
                 .collect();
             map.insert("links".into(), links.into());
         }

@@ -70,8 +70,10 @@ impl Run for Ls {
         let lxcpath = context.lxcpath();
         let chosen = self.columns()?;
         if self.nesting.is_some() {
-            return Err(Failure::new("nested containers are not listed by this version")
-                .remedy("run rlxc ls inside: rlxc attach NAME -- rlxc ls"));
+            return Err(
+                Failure::new("nested containers are not listed by this version")
+                    .remedy("run rlxc ls inside: rlxc attach NAME -- rlxc ls"),
+            );
         }
         let names = self.names(&lxcpath, context)?;
         let machine = context.common.format != Format::Table;
@@ -82,7 +84,11 @@ impl Run for Ls {
             ask_states(&mut rows, &lxcpath)?;
         }
         rows.retain(|row| self.wants(row.state));
-        let groups: Vec<&str> = self.groups.iter().flat_map(|list| list.split(',')).collect();
+        let groups: Vec<&str> = self
+            .groups
+            .iter()
+            .flat_map(|list| list.split(','))
+            .collect();
         let needs = |columns: &[Column]| fancy && chosen.iter().any(|c| columns.contains(c));
         if !groups.is_empty() || needs(&[Column::Autostart, Column::Groups, Column::Unprivileged]) {
             for row in &mut rows {
@@ -119,7 +125,9 @@ impl Ls {
     /// Names by the cheapest source that the options allow, filtered.
     fn names(&self, lxcpath: &Path, context: &Context) -> Result<Vec<String>, Failure> {
         let missing_is_empty = |list: rlxc::Result<Vec<String>>| match list {
-            Err(rlxc::Error::Path { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Err(rlxc::Error::Path { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
                 Ok(Vec::new())
             }
             other => other,
@@ -136,7 +144,11 @@ impl Ls {
         } else {
             list_all(lxcpath)?
         };
-        let pattern = self.filter.as_ref().or(context.common.name.as_ref()).or(self.words.first());
+        let pattern = self
+            .filter
+            .as_ref()
+            .or(context.common.name.as_ref())
+            .or(self.words.first());
         let Some(pattern) = pattern else {
             return Ok(names);
         };
@@ -144,7 +156,10 @@ impl Ls {
         let Ok(regex) = Regex::new(pattern) else {
             return Ok(Vec::new());
         };
-        Ok(names.into_iter().filter(|name| regex.is_match(name)).collect())
+        Ok(names
+            .into_iter()
+            .filter(|name| regex.is_match(name))
+            .collect())
     }
 
     fn wants(&self, state: Option<State>) -> bool {
@@ -159,10 +174,16 @@ impl Ls {
 /// Asks all running containers at once, so that a stuck monitor costs its deadline only once.
 fn ask_states(rows: &mut [Row], lxcpath: &Path) -> Result<(), Failure> {
     let active: BTreeSet<String> = list_active(lxcpath)?.into_iter().collect();
-    let client = |row: &Row| active.contains(&row.name).then(|| Client::new(lxcpath, &row.name));
+    let client = |row: &Row| {
+        active
+            .contains(&row.name)
+            .then(|| Client::new(lxcpath, &row.name))
+    };
     let clients: Vec<Option<Client>> = rows.iter().map(client).collect();
-    let ask = |client: &'_ Option<Client>| client.as_ref().map(|c| c.ask(Command::GetState, &[]));
-    let pending: Vec<_> = clients.iter().map(ask).collect();
+    let pending: Vec<_> = clients
+        .iter()
+        .map(|client| client.as_ref().map(|c| c.ask(Command::GetState, &[])))
+        .collect();
     for (row, pending) in rows.iter_mut().zip(pending) {
         row.state = match pending.map(rlxc::monitor::client::Pending::state) {
             None => Some(State::Stopped),
@@ -182,15 +203,17 @@ fn print_plain(rows: &[Row], one_a_line: bool) -> Outcome {
         out.flush()?;
         return Ok(0);
     }
-    let width = names.iter().map(String::len).max().unwrap_or(0) + 1;
+    // As wide as the fancy output's column would be, its header included.
+    let width = names.iter().map(String::len).max().unwrap_or(0).max(4);
     let terminal = match std::io::stdout().is_terminal() {
         true => rlxc_sys::tty::window_size(std::io::stdout().as_fd()).map_or(0, |s| s.columns),
         false => 0,
     };
-    let per_line = (usize::from(terminal) / width).max(1);
+    let per_line = (usize::from(terminal) / (width + 1)).max(1);
     for line in names.chunks(per_line) {
-        for name in line {
-            write!(out, "{name:<width$}")?;
+        for (at, name) in line.iter().enumerate() {
+            let gap = if at == 0 { "" } else { " " };
+            write!(out, "{gap}{name:<width$}")?;
         }
         writeln!(out)?;
     }
@@ -211,6 +234,10 @@ fn print_fancy(rows: &[Row], chosen: &[Column], format: Format) -> Outcome {
     let least: Vec<usize> = chosen.iter().map(|column| column.least_width()).collect();
     let cells = |row: &Row| chosen.iter().map(|column| row.cell(*column)).collect();
     let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
-    write!(std::io::stdout().lock(), "{}", columns(&header, &least, &cells))?;
+    write!(
+        std::io::stdout().lock(),
+        "{}",
+        columns(&header, &least, &cells)
+    )?;
     Ok(0)
 }

@@ -39,17 +39,19 @@ const ALL: [(Column, &str); 11] = [
 
 impl Column {
     pub(crate) fn of_name(name: &str) -> Option<Self> {
-        ALL.iter().find(|(_, own)| own.eq_ignore_ascii_case(name)).map(|(column, _)| *column)
+        ALL.iter()
+            .find(|(_, own)| own.eq_ignore_ascii_case(name))
+            .map(|(column, _)| *column)
     }
 
     pub(crate) fn name(self) -> &'static str {
         ALL[self as usize].1
     }
 
-    /// RAM and SWAP are two wider than their headers.
+    /// LXC leaves room for a number in RAM and SWAP.
     pub(crate) fn least_width(self) -> usize {
         match self {
-            Self::Ram | Self::Swap => self.name().len() + 2,
+            Self::Ram | Self::Swap => 6,
             _ => 0,
         }
     }
@@ -113,10 +115,14 @@ impl Row {
             self.interfaces = container.interfaces().unwrap_or_default();
         }
         if wants(&[Ipv4]) {
-            self.ipv4 = container.ips(None, Some(Family::Inet), 0).unwrap_or_default();
+            self.ipv4 = container
+                .ips(None, Some(Family::Inet), 0)
+                .unwrap_or_default();
         }
         if wants(&[Ipv6]) {
-            self.ipv6 = container.ips(None, Some(Family::Inet6), 0).unwrap_or_default();
+            self.ipv6 = container
+                .ips(None, Some(Family::Inet6), 0)
+                .unwrap_or_default();
         }
         if wants(&[Ram, Swap])
             && let Ok(stats) = container.stats()
@@ -127,7 +133,13 @@ impl Row {
     }
 
     pub(crate) fn cell(&self, column: Column) -> String {
-        let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { safe(&text) };
+        let or_dash = |text: String| {
+            if text.is_empty() {
+                "-".to_owned()
+            } else {
+                safe(&text)
+            }
+        };
         let megabytes = |bytes: Option<u64>| match bytes {
             Some(bytes) => format!("{:.2}MB", bytes as f64 / 1_048_576.0),
             None => "-".to_owned(),
@@ -135,7 +147,9 @@ impl Row {
         match column {
             Column::Name => safe(&self.name),
             Column::State => self.state.map_or("UNKNOWN", State::name).to_owned(),
-            Column::Pid => self.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+            Column::Pid => self
+                .pid
+                .map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
             Column::Ram => megabytes(self.ram),
             Column::Swap => megabytes(self.swap),
             Column::Autostart => u8::from(self.autostart).to_string(),

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::{ArgMatches, Args, Command, FromArgMatches};
+use clap::{ArgMatches, Args, Command};
 
 use crate::context::{Context, Failure, Outcome};
 
@@ -29,6 +29,7 @@ mod stop;
 mod top;
 mod unshare;
 mod update_config;
+mod usernsexec;
 mod wait;
 
 /// A verb: `rlxc NAME`, and `lxc-NAME` if LXC has a tool of that name.
@@ -90,59 +91,140 @@ const fn verb<V: Run>(name: &'static str, usage: &'static str, about: &'static s
 }
 
 /// Every verb, in the order of the help.
-pub static VERBS: [Verb; 25] = [
+pub static VERBS: [Verb; 26] = [
     Verb {
         short_rcfile: true,
         ..verb::<start::Start>("start", "--name=NAME -- COMMAND", "Starts a container")
     },
     Verb {
         short_rcfile: true,
-        ..verb::<execute::Execute>("execute", "--name=NAME -- COMMAND", "Runs one program in a container of its own")
+        ..verb::<execute::Execute>(
+            "execute",
+            "--name=NAME -- COMMAND",
+            "Runs one program in a container of its own",
+        )
     },
     Verb {
         short_rcfile: true,
         rewrite: attach::rewrite,
-        ..verb::<attach::Attach>("attach", "--name=NAME [-- COMMAND]", "Runs a program or a shell in a running container")
+        ..verb::<attach::Attach>(
+            "attach",
+            "--name=NAME [-- COMMAND]",
+            "Runs a program or a shell in a running container",
+        )
     },
-    verb::<console::Console>("console", "--name=NAME [--tty NUMBER]", "Shows a terminal of a container"),
+    verb::<console::Console>(
+        "console",
+        "--name=NAME [--tty NUMBER]",
+        "Shows a terminal of a container",
+    ),
     Verb {
         lists: true,
-        ..verb::<info::Info>("info", "--name=NAME", "Tells a container's state, addresses and resource use")
+        ..verb::<info::Info>(
+            "info",
+            "--name=NAME",
+            "Tells a container's state, addresses and resource use",
+        )
     },
     Verb {
         lists: true,
         ..verb::<ls::Ls>("ls", "[FILTER]", "Lists containers")
     },
-    verb::<stop::Stop>("stop", "--name=NAME", "Shuts a container down, reboots or kills it"),
-    verb::<wait::Wait>("wait", "--name=NAME --state=STATES", "Waits for a state of a container"),
-    verb::<freeze::Freeze>("freeze", "--name=NAME", "Freezes all processes of a container"),
+    verb::<stop::Stop>(
+        "stop",
+        "--name=NAME",
+        "Shuts a container down, reboots or kills it",
+    ),
+    verb::<wait::Wait>(
+        "wait",
+        "--name=NAME --state=STATES",
+        "Waits for a state of a container",
+    ),
+    verb::<freeze::Freeze>(
+        "freeze",
+        "--name=NAME",
+        "Freezes all processes of a container",
+    ),
     verb::<freeze::Unfreeze>("unfreeze", "--name=NAME", "Thaws a frozen container"),
-    verb::<autostart::Autostart>("autostart", "", "Starts, stops or lists the containers that are started at boot"),
-    verb::<cgroup::Cgroup>("cgroup", "--name=NAME OBJECT [VALUE]", "Reads or writes a container's cgroup files"),
-    verb::<checkconfig::CheckConfig>("checkconfig", "", "Tells which kernel features containers find here"),
-    verb::<checkpoint::Checkpoint>("checkpoint", "--name=NAME --checkpoint-dir=DIR", "Writes a running container's state to disk"),
+    verb::<autostart::Autostart>(
+        "autostart",
+        "",
+        "Starts, stops or lists the containers that are started at boot",
+    ),
+    verb::<cgroup::Cgroup>(
+        "cgroup",
+        "--name=NAME OBJECT [VALUE]",
+        "Reads or writes a container's cgroup files",
+    ),
+    verb::<checkconfig::CheckConfig>(
+        "checkconfig",
+        "",
+        "Tells which kernel features containers find here",
+    ),
+    verb::<checkpoint::Checkpoint>(
+        "checkpoint",
+        "--name=NAME --checkpoint-dir=DIR",
+        "Writes a running container's state to disk",
+    ),
     Verb {
         lists: true,
-        ..verb::<config::Config>("config", "[-l | ITEM]", "Shows lxc.conf's items; checks and explains container configurations")
+        ..verb::<config::Config>(
+            "config",
+            "[-l | ITEM]",
+            "Shows lxc.conf's items; checks and explains container configurations",
+        )
     },
-    verb::<device::Device>("device", "--name=NAME -- add|del DEVICE [NAME]", "Adds a device to a running container, or removes it"),
+    verb::<device::Device>(
+        "device",
+        "--name=NAME -- add|del DEVICE [NAME]",
+        "Adds a device to a running container, or removes it",
+    ),
     Verb {
         lists: true,
-        ..verb::<monitor::Monitor>("monitor", "[--name=REGEX]", "Tells of state changes as they happen")
+        ..verb::<monitor::Monitor>(
+            "monitor",
+            "[--name=REGEX]",
+            "Tells of state changes as they happen",
+        )
     },
     Verb {
         lists: true,
-        ..verb::<top::Top>("top", "[--name=NAME]", "Shows what containers use, again and again")
+        ..verb::<top::Top>(
+            "top",
+            "[--name=NAME]",
+            "Shows what containers use, again and again",
+        )
     },
-    verb::<unshare::Unshare>("unshare", "--namespaces=LIST -- COMMAND", "Runs a program in new namespaces"),
-    verb::<update_config::UpdateConfig>("update-config", "-c FILE", "Rewrites a configuration file's legacy keys"),
+    verb::<unshare::Unshare>(
+        "unshare",
+        "--namespaces=LIST -- COMMAND",
+        "Runs a program in new namespaces",
+    ),
+    verb::<usernsexec::UsernsExec>(
+        "usernsexec",
+        "[-m MAP]… [-- COMMAND]",
+        "Runs a program in a new user namespace",
+    ),
+    verb::<update_config::UpdateConfig>(
+        "update-config",
+        "-c FILE",
+        "Rewrites a configuration file's legacy keys",
+    ),
     Verb {
         lxc: false,
-        ..verb::<explain::Explain>("explain", "NAME", "Tells why the last start of a container failed")
+        ..verb::<explain::Explain>(
+            "explain",
+            "NAME",
+            "Tells why the last start of a container failed",
+        )
     },
     Verb {
         lxc: false,
-        ..verb::<set::Set>("set", "NAME KEY=VALUE…", "Changes configuration keys; limits of a running container too")
+        ..verb::<set::Set>(
+            "set",
+            "NAME KEY=VALUE…",
+            "Changes configuration keys; limits of a running container too",
+        )
     },
     Verb {
         lxc: false,
@@ -151,7 +233,11 @@ pub static VERBS: [Verb; 25] = [
     },
     Verb {
         lxc: false,
-        ..verb::<explain::Recover>("recover", "NAME", "Cleans up after a container whose monitor was killed")
+        ..verb::<explain::Recover>(
+            "recover",
+            "NAME",
+            "Cleans up after a container whose monitor was killed",
+        )
     },
     Verb {
         lxc: false,

@@ -30,7 +30,9 @@ impl Run for Monitor {
             for lxcpath in &lxcpaths {
                 if !quit_monitord(lxcpath).map_err(rlxc::Error::from)? {
                     let path = lxcpath.display();
-                    return Err(Failure::new(format!("Unable to open monitor on path: {path}")));
+                    return Err(Failure::new(format!(
+                        "Unable to open monitor on path: {path}"
+                    )));
                 }
             }
             return Ok(0);
@@ -58,7 +60,9 @@ fn print(format: Format, lxcpath: &Path, message: &Message) -> std::io::Result<(
     let mut out = std::io::stdout().lock();
     let name = safe(&message.name);
     match (format, message.event) {
-        (Format::Table, Event::State(state)) => writeln!(out, "'{name}' changed state to [{state}]"),
+        (Format::Table, Event::State(state)) => {
+            writeln!(out, "'{name}' changed state to [{state}]")
+        }
         (Format::Table, Event::ExitCode(status)) => {
             writeln!(out, "'{name}' exited with status [{}]", status >> 8 & 0xff)
         }
@@ -69,7 +73,8 @@ fn print(format: Format, lxcpath: &Path, message: &Message) -> std::io::Result<(
                 Event::ExitCode(status) => ("exit_status", json!(status >> 8 & 0xff)),
                 Event::Priority(number) => ("priority", json!(number)),
             };
-            let line = json!({"lxcpath": lxcpath.to_string_lossy(), "name": message.name, kind: value});
+            let line =
+                json!({"lxcpath": lxcpath.to_string_lossy(), "name": message.name, kind: value});
             writeln!(out, "{line}")
         }
     }
@@ -78,7 +83,9 @@ fn print(format: Format, lxcpath: &Path, message: &Message) -> std::io::Result<(
 
 /// Beside ourselves, or installed.
 fn monitord() -> PathBuf {
-    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("lxc-monitord")));
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|exe| Some(exe.parent()?.join("lxc-monitord")));
     beside
         .filter(|path| path.is_file())
         .unwrap_or_else(|| Path::new(paths::LIBEXECDIR).join("lxc/lxc-monitord"))

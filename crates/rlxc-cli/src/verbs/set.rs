@@ -44,7 +44,9 @@ impl Run for Set {
         }
         if self.live {
             for (key, value) in &changes {
-                let file = key.strip_prefix("lxc.cgroup2.").or_else(|| key.strip_prefix("lxc.cgroup."));
+                let file = key
+                    .strip_prefix("lxc.cgroup2.")
+                    .or_else(|| key.strip_prefix("lxc.cgroup."));
                 let file = file.ok_or_else(|| {
                     Failure::new(format!("{key} cannot change while the container runs"))
                         .remedy("leave --live out and reboot the container")

@@ -42,10 +42,12 @@ impl Run for Start {
         let foreground = self.foreground && !self.daemon;
         self.shared.apply(&mut container)?;
         if container.document.is_none() {
-            return Err(Failure::new("No container config specified").remedy(format!(
-                "create {} first (rlxc create), or name a file by --rcfile",
-                container.name()
-            )));
+            return Err(
+                Failure::new("No container config specified").remedy(format!(
+                    "create {} first (rlxc create), or name a file by --rcfile",
+                    container.name()
+                )),
+            );
         }
         context.check_control(&container)?;
         if container.is_running() && !self.shared.dry_run {
@@ -77,9 +79,13 @@ fn set_console(
     if let Some(path) = console {
         let text = path.to_string_lossy().into_owned();
         if text != "none" {
-            std::fs::OpenOptions::new().read(true).write(true).open(&path).map_err(|error| {
-                Failure::new(format!("the console {text} cannot be used: {error}"))
-            })?;
+            std::fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(&path)
+                .map_err(|error| {
+                    Failure::new(format!("the console {text} cannot be used: {error}"))
+                })?;
         }
         container.set_item("lxc.console.path", &text)?;
     }

@@ -70,9 +70,13 @@ impl Shared {
         context: &Context,
     ) -> Result<Option<rlxc::Started>, Failure> {
         let level = context.common.logpriority.as_deref();
-        options.log_level = level.and_then(|l| l.parse::<rlxc_log::Level>().ok()).map(|l| l as u8);
+        options.log_level = level
+            .and_then(|l| l.parse::<rlxc_log::Level>().ok())
+            .map(|l| l as u8);
         options.log_file = context.common.logfile.clone().or_else(|| {
-            options.log_level.map(|_| crate::personality::default_log(context, container.name()))
+            options
+                .log_level
+                .map(|_| crate::personality::default_log(context, container.name()))
         });
         options.log_prefix = Some(context.tool.clone());
         let plan = container.plan(&options)?;

@@ -16,7 +16,12 @@ pub(crate) struct Stop {
     #[arg(short = 'W', long)]
     nowait: bool,
     /// Wait SECONDS before it is killed (60)
-    #[arg(short = 't', long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(
+        short = 't',
+        long,
+        value_name = "SECONDS",
+        allow_negative_numbers = true
+    )]
     timeout: Option<String>,
     /// Kill it instead of asking it to shut down
     #[arg(short = 'k', long)]
@@ -94,7 +99,9 @@ impl Stop {
         if self.kill && self.timeout.is_some() {
             return refuse("-k doesn't allow timeouts");
         }
-        Ok(timeout.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs))
+        Ok(timeout
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .map(Duration::from_secs))
     }
 }
 
@@ -116,8 +123,11 @@ fn warn(context: &Context, halt: &rlxc::Halt) -> bool {
 fn remaining(container: &Container) -> String {
     let mut text = format!("{} has not stopped within the timeout", container.name());
     if let Ok(processes) = container.processes() {
-        let names: Vec<_> =
-            processes.iter().take(10).map(|(pid, name)| format!("{name} ({pid})")).collect();
+        let names: Vec<_> = processes
+            .iter()
+            .take(10)
+            .map(|(pid, name)| format!("{name} ({pid})"))
+            .collect();
         text.push_str(&format!("; still there: {}", names.join(", ")));
     }
     text

@@ -20,7 +20,13 @@ pub(crate) struct Top {
     #[arg(short = 'b', long)]
     batch: bool,
     /// Sort by n(ame), c(pu), b(lock I/O), m(emory), s(wap) or k(ernel memory)
-    #[arg(short = 's', long, value_name = "KEY", default_value = "n", hide_default_value = true)]
+    #[arg(
+        short = 's',
+        long,
+        value_name = "KEY",
+        default_value = "n",
+        hide_default_value = true
+    )]
     sort: String,
     /// Sort the other way round
     #[arg(short = 'r', long)]
@@ -43,7 +49,10 @@ struct Sample {
 impl Run for Top {
     fn run(self, context: &Context) -> Outcome {
         if !matches!(self.sort.as_str(), "n" | "c" | "b" | "m" | "s" | "k") {
-            return Err(Failure::new(format!("invalid sort key '{}': n, c, b, m, s or k", self.sort)));
+            return Err(Failure::new(format!(
+                "invalid sort key '{}': n, c, b, m, s or k",
+                self.sort
+            )));
         }
         let lxcpaths = context.lxcpaths();
         if context.common.format != Format::Table {
@@ -71,12 +80,23 @@ impl Top {
         let mut out = std::io::stdout().lock();
         writeln!(out, "{HEADER}")?;
         loop {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_millis();
             for s in self.samples(lxcpaths)? {
                 writeln!(
                     out,
                     "{now},{},{},{},{},{},{},{},{},{}",
-                    s.name, s.cpu_ns, s.system, s.user, s.io_bytes, s.io_operations, s.memory, s.with_swap, s.kernel
+                    s.name,
+                    s.cpu_ns,
+                    s.system,
+                    s.user,
+                    s.io_bytes,
+                    s.io_operations,
+                    s.memory,
+                    s.with_swap,
+                    s.kernel
                 )?;
             }
             out.flush()?;
@@ -115,19 +135,26 @@ fn sample(name: String, read: &impl Fn(&str) -> Option<String>) -> Sample {
     let stats = rlxc::Stats::read(read);
     let field = |file: &str, key: &str| {
         let text = read(file)?;
-        let line = text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok());
-        line
+        text.lines()
+            .find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok())
     };
     // cpu.stat counts microseconds, a clock tick is 10 ms.
     let v2 = |key| field("cpu.stat", key).map(|us| us / 10_000);
     let operations = read("blkio.throttle.io_serviced_recursive")
         .or_else(|| read("blkio.throttle.io_serviced"))
-        .and_then(|text| text.lines().find_map(|l| l.strip_prefix("Total ")?.trim().parse().ok()));
+        .and_then(|text| {
+            text.lines()
+                .find_map(|l| l.strip_prefix("Total ")?.trim().parse().ok())
+        });
     let memory = stats.memory.unwrap_or(0);
     Sample {
         cpu_ns: stats.cpu_ns.unwrap_or(0),
-        system: field("cpuacct.stat", "system ").or_else(|| v2("system_usec ")).unwrap_or(0),
-        user: field("cpuacct.stat", "user ").or_else(|| v2("user_usec ")).unwrap_or(0),
+        system: field("cpuacct.stat", "system ")
+            .or_else(|| v2("system_usec "))
+            .unwrap_or(0),
+        user: field("cpuacct.stat", "user ")
+            .or_else(|| v2("user_usec "))
+            .unwrap_or(0),
         io_bytes: stats.io_read.unwrap_or(0) + stats.io_write.unwrap_or(0),
         io_operations: operations.unwrap_or(0),
         memory,
@@ -157,9 +184,8 @@ fn short(bytes: u64) -> String {
 /// The screen: redrawn every `delay`, or at a key.
 fn screen(mut top: Top, lxcpaths: &[PathBuf], delay: Duration) -> Outcome {
     let stdin = std::io::stdin();
-    let _raw = rlxc::terminal::RawMode::enter(std::os::fd::AsFd::as_fd(&stdin)).map_err(|error| {
-        Failure::new(format!("Failed to setup terminal: {error}"))
-    })?;
+    let _raw = rlxc::terminal::RawMode::enter(std::os::fd::AsFd::as_fd(&stdin))
+        .map_err(|error| Failure::new(format!("Failed to setup terminal: {error}")))?;
     loop {
         let size = rlxc_sys::tty::window_size(std::os::fd::AsFd::as_fd(&stdin)).ok();
         let rows = size.map_or(24, |size| usize::from(size.rows));
@@ -189,11 +215,25 @@ fn draw(samples: &[Sample], rows: usize) -> std::io::Result<()> {
         format!("{a:<18} {b:>12} {c:>12} {d:>12} {e:>36} {f:>10}\r\n")
     };
     text.push_str(&line(["Container", "CPU", "CPU", "CPU", "BlkIO", "Mem"]));
-    text.push_str(&line(["Name", "Used", "Sys", "User", "Total(Read/Write)", "Used"]));
+    text.push_str(&line([
+        "Name",
+        "Used",
+        "Sys",
+        "User",
+        "Total(Read/Write)",
+        "Used",
+    ]));
     let seconds = |ticks: u64| format!("{:.2}", ticks as f64 / 100.0);
     let row = |s: &Sample, name: &str| {
         let cpu = format!("{:.2}", s.cpu_ns as f64 / 1e9);
-        line([name, &cpu, &seconds(s.system), &seconds(s.user), &short(s.io_bytes), &short(s.memory)])
+        line([
+            name,
+            &cpu,
+            &seconds(s.system),
+            &seconds(s.user),
+            &short(s.io_bytes),
+            &short(s.memory),
+        ])
     };
     let shown = samples.len().min(rows.saturating_sub(4));
     let mut total = Sample::default();

@@ -13,8 +13,14 @@ pub(crate) struct Wait {
     #[arg(short = 's', long, value_name = "STATES")]
     state: Option<String>,
     /// Wait at most SECONDS; -1: for ever
-    #[arg(short = 't', long, value_name = "SECONDS", allow_negative_numbers = true, default_value = "-1",
-          hide_default_value = true)]
+    #[arg(
+        short = 't',
+        long,
+        value_name = "SECONDS",
+        allow_negative_numbers = true,
+        default_value = "-1",
+        hide_default_value = true
+    )]
     timeout: i64,
     /// NAME, if not given by -n
     #[arg(value_name = "NAME", hide = true)]
@@ -29,7 +35,9 @@ impl Run for Wait {
         };
         let states: StateSet = states
             .parse()
-            .map_err(|error: rlxc::monitor::UnknownState| Failure::new(format!("invalid state '{}'", error.0)))?;
+            .map_err(|error: rlxc::monitor::UnknownState| {
+                Failure::new(format!("invalid state '{}'", error.0))
+            })?;
         let timeout = u64::try_from(self.timeout).ok().map(Duration::from_secs);
         match container.wait(states, timeout)? {
             Some(_) => Ok(0),
