@@ -474,8 +474,9 @@ impl Client {
     fn check_peer(&self, socket: &OwnedFd) -> Result<()> {
         let peer = getsockopt(socket, sockopt::PeerCredentials);
         let uid = peer.map_or(u32::MAX, |peer| peer.uid());
-        let owner = || std::fs::metadata(&self.lxcpath).ok().map(|meta| meta.uid());
-        if uid == 0 || uid == geteuid().as_raw() || Some(uid) == owner() {
+        let owns = |path: &Path| std::fs::metadata(path).is_ok_and(|meta| meta.uid() == uid);
+        let own = uid == 0 || uid == geteuid().as_raw();
+        if own || owns(&self.lxcpath) || owns(&self.lxcpath.join(&self.name)) {
             return Ok(());
         }
         Err(Error::Impostor {
