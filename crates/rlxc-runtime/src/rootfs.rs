@@ -3,7 +3,9 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use nix::mount::MsFlags;
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use rlxc_config::MountEntry;
 use rlxc_sys::mount::{self, MountAttr, attrs_of_flags};
 
@@ -56,6 +58,25 @@ impl Source {
                 "this kind of storage cannot be started from",
             )),
         }
+    }
+
+    /// Keeps the file system below a directory rootfs from being remounted read-only by the
+    /// container: a file in it stays open for writing. Best effort, as with LXC.
+    pub(crate) fn pin(&self, plan: &Plan) -> Option<OwnedFd> {
+        let Self::Directory { path, .. } = self else {
+            return None;
+        };
+        if !plan.id_maps.is_empty() || !plan.privileged {
+            return None;
+        }
+        let root = Root::open_host(path).ok()?;
+        let name = ".lxc_keep";
+        let _ = unlinkat(&root, name, UnlinkatFlags::NoRemoveDir);
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
+        let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
+        let fd = nix::fcntl::openat(&root, name, flags | OFlag::O_CLOEXEC, mode).ok()?;
+        unlinkat(&root, name, UnlinkatFlags::NoRemoveDir).ok()?;
+        Some(fd)
     }
 
     /// Mounts it at `lxc.rootfs.mount`; `tree` is the idmapped tree, if there is one.

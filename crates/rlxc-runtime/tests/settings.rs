@@ -264,3 +264,79 @@ fn notifications_without_a_proxy_get_enosys() {
     );
     container.assert_clean();
 }
+
+#[test]
+fn ttys_lie_in_their_directory() {
+    need_root!();
+    let mut container = Container::new("ttydir");
+    container.config.tty.dir = Some("lxc".into());
+    let text = container.output("ls -l /dev/lxc; readlink /dev/tty1; ls -l /dev/console");
+    assert!(text.contains("136,   0"), "{text}\n{}", container.log());
+    assert!(text.contains("\nlxc/tty1\n"), "{text}");
+    container.assert_clean();
+}
+
+#[test]
+fn without_ptys_the_console_comes_from_the_host() {
+    need_root!();
+    let mut container = Container::new("nopty");
+    container.config.pty_max = 0;
+    container.config.tty.max = 0;
+    let log = container.lxcpath.join("console");
+    container.config.console.logfile = Some(log.to_string_lossy().into_owned());
+    let text = container
+        .output("ls -l /dev/console; ls /dev/pts; echo to the console > /dev/console; sleep 0.2");
+    assert!(text.starts_with("crw"), "{text}\n{}", container.log());
+    let said = std::fs::read_to_string(&log).expect("the console's log");
+    assert!(said.contains("to the console"), "{said}");
+    container.assert_clean();
+}
+
+#[test]
+fn without_autodev_the_rootfs_keeps_its_own_dev() {
+    need_root!();
+    let mut container = Container::new("noautodev");
+    container.config.autodev.enabled = false;
+    std::fs::write(container.rootfs().join("dev/mine"), "x").expect("a file");
+    let text =
+        container.output("cat /dev/mine; test -c /dev/null || echo no null; ls -l /dev/console");
+    assert!(
+        text.starts_with("xno null\ncrw"),
+        "{text}\n{}",
+        container.log()
+    );
+    container.assert_clean();
+}
+
+#[test]
+fn cgroup_directories_and_limits_are_as_configured() {
+    need_root!();
+    let mut container = Container::new("cgroups");
+    let dir = format!("rlxc-start-{}", std::process::id());
+    container.config.cgroup.dir = Some(dir.clone());
+    container.config.cgroup1 = vec![("pids.max".into(), "77".into())];
+    let started = container
+        .start()
+        .unwrap_or_else(|e| panic!("{e}\n{}", container.log()));
+    let text = std::fs::read_to_string(format!("/proc/{}/cgroup", started.init)).expect("cgroups");
+    let wanted = format!("/{dir}/lxc.payload.{}", container.name);
+    if !text.contains(&wanted) {
+        println!("skipped: cgroups of the tests' own ({text})");
+        return;
+    }
+    let limit = format!("/sys/fs/cgroup/pids{wanted}/pids.max");
+    match std::fs::read_to_string(&limit) {
+        Ok(value) => assert_eq!(value, "77\n"),
+        Err(_) => println!("skipped: pids in a v1 hierarchy"),
+    }
+    container.client().stop().expect("stop");
+    container.assert_clean();
+    for entry in std::fs::read_dir("/sys/fs/cgroup")
+        .expect("hierarchies")
+        .flatten()
+    {
+        let dir = entry.path().join(&dir);
+        let _ = std::fs::remove_dir(dir.join("lxc.pivot"));
+        let _ = std::fs::remove_dir(dir);
+    }
+}

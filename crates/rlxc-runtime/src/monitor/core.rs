@@ -77,6 +77,8 @@ pub(super) struct Core {
     seccomp_proxy: Option<String>,
     seccomp_cookie: Option<String>,
     pub(super) label: Option<Label>,
+    /// Keeps the rootfs's file system writable.
+    pub(super) pin: Option<OwnedFd>,
     pub(super) freezing: Vec<Freezing>,
     /// Another handle of the plan's memfd is not needed: a path reaches it.
     config: ConfigItems,
@@ -119,6 +121,7 @@ impl Core {
             seccomp_proxy: plan.config.seccomp.notify_proxy.clone(),
             seccomp_cookie: plan.config.seccomp.notify_cookie.clone(),
             label: None,
+            pin: None,
             freezing: Vec::new(),
             config: ConfigItems::default(),
         }

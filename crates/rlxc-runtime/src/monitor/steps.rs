@@ -85,6 +85,7 @@ impl Monitor {
         })?;
         self.core.label = Some(security.label());
         let storage = self.step("rootfs source", |_| crate::rootfs::Source::resolve(plan))?;
+        self.core.pin = storage.pin(plan);
         self.step("create cgroups", |monitor| {
             monitor.core.cgroups.create(plan)
         })?;
