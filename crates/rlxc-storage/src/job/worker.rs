@@ -1,0 +1,91 @@
+//! The worker's side: into the namespaces, then the tasks.
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{Gid, Pid, Uid, setgroups, setresgid, setresuid};
+
+use super::{Job, enter_mounts, perform, report};
+use crate::error::{Error, Result};
+
+const CLONE_NEWNS: u64 = 0x0002_0000;
+const CLONE_NEWUSER: u64 = 0x1000_0000;
+
+pub(super) fn serve(args: &[String]) -> i32 {
+    let parsed = || -> Option<(OwnedFd, Job)> {
+        let number: i32 = args.first()?.parse().ok()?;
+        let job = serde_json::from_str(args.get(1)?).ok()?;
+        let fd = rlxc_sys::exec::duplicate(number).ok()?;
+        // The programs that a job runs must not hold it.
+        nix::unistd::close(number).ok()?;
+        Some((fd, job))
+    };
+    let Some((result, job)) = parsed() else {
+        return 2;
+    };
+    die_with_caller();
+    if job.maps.is_empty() {
+        let done = rlxc_sys::namespace::unshare(CLONE_NEWNS)
+            .map_err(Error::at("make a mount namespace for", "/"))
+            .and_then(|()| work(&job));
+        let status = i32::from(done.is_err());
+        report(&done, result);
+        return status;
+    }
+    match mapped(&job, &result) {
+        Ok(status) => status,
+        Err(error) => {
+            report(&Err(error), result);
+            1
+        }
+    }
+}
+
+/// A caller that was killed has lost its lock: what it began must not go on.
+fn die_with_caller() {
+    let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
+}
+
+fn work(job: &Job) -> Result<()> {
+    enter_mounts(job)?;
+    job.tasks.iter().try_for_each(perform)
+}
+
+/// Does the job as the root of a user namespace with the job's maps.
+fn mapped(job: &Job, result: &OwnedFd) -> Result<i32> {
+    let failed = |what| Error::at(what, "/proc/self");
+    let (mut wait, mut go) = std::io::pipe().map_err(failed("make a pipe for"))?;
+    let theirs = result
+        .try_clone()
+        .map_err(failed("duplicate a descriptor of"))?;
+    let child = rlxc_sys::fork::spawn(CLONE_NEWUSER | CLONE_NEWNS, move || {
+        die_with_caller();
+        let mut byte = [0u8];
+        if wait.read_exact(&mut byte).is_err() {
+            return 1;
+        }
+        let done = become_root().and_then(|()| work(job));
+        let status = i32::from(done.is_err());
+        report(&done, theirs);
+        status
+    });
+    let child = child.map_err(failed("make a user namespace for"))?;
+    rlxc_namespace::write_id_maps(child, &job.maps)?;
+    go.write_all(&[1]).map_err(failed("talk to a child of"))?;
+    match waitpid(Pid::from_raw(child), None) {
+        Ok(WaitStatus::Exited(_, status)) => Ok(status),
+        _ => Ok(1),
+    }
+}
+
+fn become_root() -> Result<()> {
+    let failed = || Error::at("become root in the user namespace of", "/proc/self");
+    let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));
+    // Refused where setgroups is denied, which is as well.
+    let _ = setgroups(&[gid]);
+    setresgid(gid, gid, gid).map_err(failed())?;
+    setresuid(uid, uid, uid).map_err(failed())?;
+    die_with_caller();
+    Ok(())
+}
