@@ -34,6 +34,10 @@ pub(crate) fn prepare(plan: &Plan, pid: i32) -> Result<Trees, StartError> {
     let mut trees = Trees::default();
     if let (Some(source), Some(rootfs)) = (of_rootfs(plan), &plan.rootfs) {
         let about = format!("lxc.rootfs.options ({})", rootfs.source);
+        if !Path::new(&rootfs.source).is_dir() {
+            let what = "only a directory can be idmapped as the rootfs";
+            return Err(StartError::new(STEP, about, what));
+        }
         trees.rootfs = Some(tree(
             plan,
             pid,

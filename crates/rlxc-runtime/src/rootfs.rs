@@ -3,11 +3,13 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::MsFlags;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use rlxc_config::MountEntry;
-use rlxc_sys::mount::{self, MountAttr, attrs_of_flags};
+use rlxc_sys::loopdev::LoopDevice;
+use rlxc_sys::mount::{self, FsContext, MountAttr, attrs_of_flags};
 
 use crate::error::{Context, StartError};
 use crate::plan::{Plan, RootfsPlan};
@@ -25,6 +27,8 @@ pub(crate) enum Source {
         path: PathBuf,
         options: Box<MountEntry>,
     },
+    /// A file system on a block device, mounted detached by the monitor.
+    Device { path: PathBuf, tree: OwnedFd },
     /// An overlay: lower directories, upper directory; the work directory is `work` beside it.
     Overlay {
         lower: String,
@@ -48,16 +52,78 @@ impl Source {
         let options = options(rootfs)?;
         match rootfs.backend.as_deref() {
             Some("overlay" | "overlayfs") => overlay(&rootfs.source, options),
-            None | Some("dir" | "btrfs") => {
+            Some("dir" | "btrfs") => {
                 let path = directory(Path::new(&rootfs.source))?;
                 Ok(Self::Directory { path, options })
             }
+            None => Self::of_path(Path::new(&rootfs.source), options),
+            Some("loop") => Self::of_image(Path::new(&rootfs.source), &options),
+            Some("lvm" | "rbd") => Self::of_device(Path::new(&rootfs.source), &options),
+            Some("zfs") => Self::of_zfs(&rootfs.source, &options),
             Some(other) => Err(StartError::new(
                 STEP,
                 format!("lxc.rootfs.path = {other}:{}", rootfs.source),
                 "this kind of storage cannot be started from",
             )),
         }
+    }
+
+    /// A path without the name of a backend: what it is decides.
+    fn of_path(path: &Path, options: Box<MountEntry>) -> Result<Self, StartError> {
+        use std::os::unix::fs::FileTypeExt;
+        let about = format!("lxc.rootfs.path = {}", path.display());
+        let kind = std::fs::metadata(path).at(STEP, &about)?.file_type();
+        if kind.is_dir() {
+            let path = path.to_owned();
+            Ok(Self::Directory { path, options })
+        } else if kind.is_block_device() {
+            Self::of_device(path, &options)
+        } else if kind.is_file() {
+            Self::of_image(path, &options)
+        } else {
+            let what = "is neither a directory nor a block device nor an image";
+            Err(StartError::new(STEP, about, what))
+        }
+    }
+
+    fn of_image(path: &Path, options: &MountEntry) -> Result<Self, StartError> {
+        let read_only = options.flags & MsFlags::MS_RDONLY.bits() != 0;
+        let device = LoopDevice::attach(path, read_only).at_path(STEP, path)?;
+        // The mount holds the device from here on.
+        Self::of_device(&device.path, options).map_err(|error| StartError {
+            target: format!("{} ({})", path.display(), error.target),
+            ..error
+        })
+    }
+
+    /// Every type that the system knows is tried.
+    fn of_device(path: &Path, options: &MountEntry) -> Result<Self, StartError> {
+        let device = path.to_string_lossy();
+        let mut failed = None;
+        for fstype in file_system_types() {
+            match detached(&fstype, &device, options, "") {
+                Ok(tree) => {
+                    let path = path.to_owned();
+                    return Ok(Self::Device { path, tree });
+                }
+                Err(error) => failed = failed.or(Some((fstype, error))),
+            }
+        }
+        let known = "the kernel knows no file system that is on it";
+        Err(match failed {
+            Some((_, error)) if error.raw_os_error() != Some(Errno::EINVAL as i32) => {
+                StartError::from_error(STEP, path.display(), &error)
+            }
+            _ => StartError::new(STEP, path.display(), known),
+        })
+    }
+
+    fn of_zfs(dataset: &str, options: &MountEntry) -> Result<Self, StartError> {
+        let extra = format!("zfsutil,mntpoint={dataset}");
+        let tree = detached("zfs", dataset, options, &extra);
+        let tree = tree.at(STEP, format!("lxc.rootfs.path = zfs:{dataset}"))?;
+        let path = dataset.into();
+        Ok(Self::Device { path, tree })
     }
 
     /// Keeps the file system below a directory rootfs from being remounted read-only by the
@@ -97,6 +163,10 @@ impl Source {
                 restrict(&tree, options).at(STEP, "lxc.rootfs.options")?;
                 mount::attach(&tree, &target).at_path(STEP, &rootfs.mount)
             }
+            Self::Device { path, tree: own } => {
+                let tree = tree.as_ref().unwrap_or(own);
+                mount::attach(tree, &target).at_path(STEP, path)
+            }
             Self::Overlay {
                 lower,
                 upper,
@@ -104,6 +174,38 @@ impl Source {
             } => mount_overlay(&target, lower, upper, options),
         }
     }
+}
+
+/// The types to try: /etc/filesystems, then what the kernel has registered for devices.
+fn file_system_types() -> Vec<String> {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let listed = read("/etc/filesystems");
+    let registered = read("/proc/filesystems");
+    let lines = listed.lines().chain(registered.lines());
+    let mut types: Vec<String> = Vec::new();
+    for line in lines.map(str::trim) {
+        let usable = !line.is_empty() && !line.starts_with(['#', '*']) && !line.contains("nodev");
+        if usable && !types.iter().any(|known| known == line) {
+            types.push(line.to_owned());
+        }
+    }
+    types
+}
+
+/// A file system mounted nowhere yet, so that the container's user namespace can attach it too.
+fn detached(
+    fstype: &str,
+    source: &str,
+    options: &MountEntry,
+    extra: &str,
+) -> std::io::Result<OwnedFd> {
+    let context = FsContext::open(fstype)?.source(source)?;
+    if options.flags & MsFlags::MS_RDONLY.bits() != 0 {
+        context.flag("ro")?;
+    }
+    context.set_all(extra)?;
+    context.set_all(&options.data)?;
+    context.mount(attrs_of_flags(options.flags))
 }
 
 /// `lxc.rootfs.options` as the options of a mount entry.
