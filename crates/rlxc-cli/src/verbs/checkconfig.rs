@@ -253,7 +253,7 @@ pub(super) fn in_path(program: &str) -> Option<PathBuf> {
 }
 
 /// setuid root, or with file capabilities, by what the attribute says.
-fn has_privilege(path: &Path) -> bool {
+pub(super) fn has_privilege(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let setuid = std::fs::metadata(path).is_ok_and(|m| m.uid() == 0 && m.mode() & 0o4000 != 0);
     let getcap = || {

@@ -14,6 +14,7 @@ mod checkpoint;
 mod config;
 mod console;
 mod device;
+mod doctor;
 mod execute;
 mod explain;
 mod freeze;
@@ -91,7 +92,7 @@ const fn verb<V: Run>(name: &'static str, usage: &'static str, about: &'static s
 }
 
 /// Every verb, in the order of the help.
-pub static VERBS: [Verb; 26] = [
+pub static VERBS: [Verb; 27] = [
     Verb {
         short_rcfile: true,
         ..verb::<start::Start>("start", "--name=NAME -- COMMAND", "Starts a container")
@@ -210,6 +211,15 @@ pub static VERBS: [Verb; 26] = [
         "-c FILE",
         "Rewrites a configuration file's legacy keys",
     ),
+    Verb {
+        lxc: false,
+        lists: true,
+        ..verb::<doctor::Doctor>(
+            "doctor",
+            "[NAME]",
+            "Checks everything that containers need here, and says how to mend it",
+        )
+    },
     Verb {
         lxc: false,
         ..verb::<explain::Explain>(
