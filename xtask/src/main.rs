@@ -1,3 +1,52 @@
-//! Project tasks: demo, test, bench, install, vm-test.
+//! Project tasks: `cargo xtask <task>`. Plain Rust, so that a fresh machine needs no other tool.
 
-fn main() {}
+mod bench;
+mod demo;
+mod host;
+mod leftovers;
+mod lint;
+mod suite;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Usage: cargo xtask <task>
+
+  demo            build, then make, start, enter, watch, stop and destroy a busybox container
+  test            install what the tests need (as root), then run every test this machine can run
+    --no-setup      do not install packages or make test users
+    --no-lint       skip formatting, clippy, docs and dependency checks
+    --filter TEXT   only tests whose name contains TEXT
+  lint            formatting, clippy, docs, dependency rules
+  bench           time rlxc against the installed LXC, in the same run
+    --runs N        runs of each command (default 20)
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let rest = args.get(1..).unwrap_or_default();
+    let result = match args.first().map(String::as_str) {
+        Some("demo") => demo::run(),
+        Some("test") => suite::run(rest),
+        Some("lint") => lint::run(),
+        Some("bench") => bench::run(rest),
+        Some("help" | "--help" | "-h") => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        other => {
+            eprint!("{USAGE}");
+            Err(match other {
+                Some(task) => format!("there is no task named {task:?}"),
+                None => "no task given".to_owned(),
+            })
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

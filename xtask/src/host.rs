@@ -1,0 +1,160 @@
+//! What this machine is: who runs, where the tree is, which packages and users the tests need.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The repository's root.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_path_buf)
+        .unwrap_or_default()
+}
+
+/// The folder that holds the built programs of `profile` (`debug` or `release`).
+pub(crate) fn bin_dir(profile: &str) -> PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    target.join(profile)
+}
+
+/// `cargo` with the repository as its working directory.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Runs `command` with its output shown; an error names it and its status.
+pub(crate) fn run(command: &mut Command) -> Result<(), String> {
+    let shown = format!("{command:?}").replace('"', "");
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{shown}: {status}")),
+        Err(error) => Err(format!("{shown}: {error}")),
+    }
+}
+
+/// Whether this process runs as root.
+pub(crate) fn is_root() -> bool {
+    effective_uid() == Some(0)
+}
+
+/// The effective uid, from /proc/self/status.
+pub(crate) fn effective_uid() -> Option<u32> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// The path of a program on PATH, or in the folders that a user's PATH often lacks.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin", "/usr/local/bin"].map(PathBuf::from))
+        .map(|folder| folder.join(name))
+        .find(|candidate| candidate.is_file())
+}
+
+/// Debian packages that the suite uses: what needs it, and the package.
+const PACKAGES: &[(&str, &str)] = &[
+    ("/bin/busybox", "busybox-static"),
+    ("/usr/bin/newuidmap", "uidmap"),
+    ("/usr/bin/lxc-start", "lxc"),
+    ("/usr/share/lxc/templates/lxc-busybox", "lxc-templates"),
+    (
+        "/usr/lib/python3/dist-packages/lxc/__init__.py",
+        "python3-lxc",
+    ),
+    ("/usr/include/lxc/lxccontainer.h", "lxc-dev"),
+    ("/usr/bin/mkfs.btrfs", "btrfs-progs"),
+    ("/sbin/mkfs.ext4", "e2fsprogs"),
+    ("/sbin/mkfs.xfs", "xfsprogs"),
+    ("/sbin/ip", "iproute2"),
+    ("/usr/sbin/dnsmasq", "dnsmasq-base"),
+    ("/usr/sbin/nft", "nftables"),
+    ("/usr/bin/rsync", "rsync"),
+    ("/usr/sbin/zpool", "zfs-fuse"),
+    ("/sbin/lvm", "lvm2"),
+    ("/usr/bin/strace", "strace"),
+    ("/usr/bin/tmux", "tmux"),
+    ("/usr/bin/gcc", "gcc"),
+    ("/usr/bin/g++", "g++"),
+    ("/usr/bin/valgrind", "valgrind"),
+    ("/usr/bin/lua5.2", "lua5.2"),
+    ("/usr/share/doc/lua-lxc", "lua-lxc"),
+    ("/usr/bin/go", "golang-go"),
+    (
+        "/usr/share/gocode/src/gopkg.in/lxc/go-lxc.v2",
+        "golang-gopkg-lxc-go-lxc.v2-dev",
+    ),
+];
+
+/// Installs the missing packages (root with apt-get only) and makes the test users.
+pub(crate) fn set_up() -> Result<(), String> {
+    if !is_root() {
+        println!("set-up: not root: using what is installed");
+        return Ok(());
+    }
+    if find_program("apt-get").is_some() {
+        let missing: Vec<&str> = PACKAGES
+            .iter()
+            .filter(|(file, _)| !Path::new(file).exists())
+            .map(|(_, package)| *package)
+            .collect();
+        if !missing.is_empty() {
+            install(&missing);
+        }
+    } else {
+        println!("set-up: no apt-get: using what is installed");
+    }
+    user("rlxc-ids", true)?;
+    user("rlxc-noids", false)
+}
+
+/// A failed installation is not fatal: the tests that need the package say that they are skipped.
+fn install(packages: &[&str]) {
+    println!("set-up: apt-get install {}", packages.join(" "));
+    let quiet = |command: &mut Command| {
+        command
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    quiet(Command::new("apt-get").args(["-qq", "update"]));
+    let options = ["-qq", "-y", "--no-install-recommends", "install"];
+    if !quiet(Command::new("apt-get").args(options).args(packages)) {
+        for package in packages {
+            if !quiet(Command::new("apt-get").args(options).arg(package)) {
+                println!("set-up: {package} could not be installed");
+            }
+        }
+    }
+}
+
+/// A user for rootless tests, with or without subordinate ids.
+fn user(name: &str, with_ids: bool) -> Result<(), String> {
+    let passwd = std::fs::read_to_string("/etc/passwd").map_err(|e| format!("/etc/passwd: {e}"))?;
+    let prefix = format!("{name}:");
+    if !passwd.lines().any(|line| line.starts_with(&prefix)) {
+        run(Command::new("useradd").args(["--create-home", "--shell", "/bin/sh", name]))?;
+    }
+    for file in ["/etc/subuid", "/etc/subgid"] {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let mut lines: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.starts_with(&prefix))
+            .collect();
+        let range = format!("{name}:1200000:65536");
+        if with_ids {
+            lines.push(&range);
+        }
+        let mut wanted = lines.join("\n");
+        wanted.push('\n');
+        if wanted != text {
+            std::fs::write(file, wanted).map_err(|e| format!("{file}: {e}"))?;
+        }
+    }
+    Ok(())
+}
