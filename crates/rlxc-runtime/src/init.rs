@@ -99,12 +99,6 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
     add_hook_environment(prepared);
     rootfs::make_slave()?;
     prepared.hooks.run(HookKind::PreMount, &[])?;
-    let mut entered = None;
-    // Hooks that may look at the network see it set up, as with LXC; without hooks the mounts
-    // are made while the monitor is still busy with links and cgroups.
-    if prepared.hooks.has(HookKind::Mount) || prepared.hooks.has(HookKind::Autodev) {
-        entered = Some(wait_entered(prepared)?);
-    }
     let root = rootfs::attach(plan, &prepared.storage, rootfs_tree)?;
     if let Some(name) = &plan.config.uts_name
         && plan.namespaces.clone.contains(Namespace::Uts)
@@ -118,13 +112,14 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
         idmapped: trees,
     };
     mounts::all_but_cgroups(&mut setup)?;
-    let inside = match entered {
-        Some(inside) => inside,
-        None => wait_entered(prepared)?,
-    };
-    crate::network::set_up_inside(&inside)?;
-    if prepared.unshare_cgroup {
-        unshare(CloneFlags::CLONE_NEWCGROUP).at("cgroup namespace", "")?;
+    // Hooks that may look at the network, and cgroup mounts, need what the monitor is still busy
+    // with; all else is done meanwhile.
+    let hooks = &prepared.hooks;
+    let early = hooks.has(HookKind::Mount)
+        || hooks.has(HookKind::Autodev)
+        || mounts::has_cgroup_mounts(plan);
+    if early {
+        enter(prepared)?;
     }
     mounts::cgroups(&setup)?;
     prepared.hooks.run(HookKind::Mount, &[])?;
@@ -136,6 +131,9 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
     rootfs::pivot(plan, &setup.root)?;
     mounts::after_pivot(plan)?;
     dev::bind_boot_id(boot_id);
+    if !early {
+        enter(prepared)?;
+    }
     finish(prepared, terminals)
 }
 
@@ -192,6 +190,16 @@ fn finish(
         };
     }
     Ok(terminals)
+}
+
+/// Waits for cgroups and links; finishes the network and roots the cgroup namespace.
+fn enter(prepared: &Prepared<'_>) -> Result<()> {
+    let inside = wait_entered(prepared)?;
+    crate::network::set_up_inside(&inside)?;
+    if prepared.unshare_cgroup {
+        unshare(CloneFlags::CLONE_NEWCGROUP).at("cgroup namespace", "")?;
+    }
+    Ok(())
 }
 
 fn wait_entered(prepared: &Prepared<'_>) -> Result<rlxc_network::Inside> {

@@ -185,6 +185,23 @@ pub(super) fn cgroups(setup: &Setup<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Whether [`cgroups`] does anything: without force the container's init mounts what it wants.
+pub(super) fn has_cgroup_mounts(plan: &Plan) -> bool {
+    let own = plan
+        .namespaces
+        .clone
+        .contains(rlxc_config::Namespace::Cgroup);
+    plan.mounts.iter().any(|step| match step {
+        MountStep::Cgroup { bits } => !own || is_forced(*bits),
+        _ => false,
+    })
+}
+
+fn is_forced(bits: u32) -> bool {
+    bits & (auto_mount::CGROUP2_MASK | auto_mount::CGROUP_FORCE) != 0
+        || is_cgroup2(Path::new("/sys/fs/cgroup"))
+}
+
 fn cgroup(setup: &Setup<'_>, bits: u32) -> Result<()> {
     let step = "mount /sys/fs/cgroup";
     let own_namespace = setup
@@ -194,8 +211,7 @@ fn cgroup(setup: &Setup<'_>, bits: u32) -> Result<()> {
         .contains(rlxc_config::Namespace::Cgroup);
     let unified = is_cgroup2(Path::new("/sys/fs/cgroup"));
     let asked_v2 = bits & auto_mount::CGROUP2_MASK != 0;
-    let forced = bits & auto_mount::CGROUP_FORCE != 0 || unified || asked_v2;
-    if own_namespace && !forced {
+    if own_namespace && !is_forced(bits) {
         // The container's init mounts what it wants.
         return Ok(());
     }
