@@ -59,6 +59,9 @@ pub enum Error {
     /// The command socket, or a lock
     #[error(transparent)]
     Monitor(#[from] rlxc_monitor::Error),
+    /// Root file systems
+    #[error(transparent)]
+    Storage(#[from] rlxc_storage::Error),
     /// Links and addresses
     #[error(transparent)]
     Network(#[from] rlxc_network::Error),
@@ -111,6 +114,7 @@ impl Error {
             Self::Attach(error) => of(error.errno()),
             Self::Monitor(error) => of(error.errno()),
             Self::Path { source, .. } => source.raw_os_error().unwrap_or(Errno::EIO as i32),
+            Self::Storage(error) => error.errno(),
             Self::Refused { errno, .. } => *errno,
             Self::Network(_) | Self::Program { .. } => Errno::EIO as i32,
         }

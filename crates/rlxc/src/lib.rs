@@ -14,8 +14,11 @@
 mod autostart;
 mod cgroup;
 mod checkpoint;
+mod clone;
 mod container;
 mod control;
+mod create;
+mod destroy;
 mod device;
 mod error;
 mod extensions;
@@ -23,15 +26,19 @@ mod global;
 mod list;
 mod mount;
 mod network;
+mod snapshot;
 mod start;
 
 pub use autostart::{AutostartEntry, AutostartFilter, autostart_order};
 pub use checkpoint::{Migrate, MigrateOptions};
+pub use clone::CopyOptions;
 pub use container::Container;
+pub use create::CreateOptions;
 pub use error::{Error, Result};
 pub use extensions::{API_EXTENSIONS, has_api_extension};
 pub use global::{VERSION, default_lxcpath, global_config_item, global_config_keys};
 pub use list::{list_active, list_all, list_defined};
+pub use snapshot::Snapshot;
 pub use start::{StartFailure, StartOptions};
 
 pub use rlxc_cgroup::{Pressure, Stats};
