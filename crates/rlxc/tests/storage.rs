@@ -129,9 +129,9 @@ fn a_snapshot_copy_of_a_directory_shares_it_and_keeps_it_from_being_destroyed() 
     };
     let mut thin = base.copy_to(&options).unwrap();
     assert!(
-        thin.item("lxc.rootfs.path")
-            .unwrap()
-            .starts_with("overlay:")
+        place
+            .read("thin/config")
+            .contains("lxc.rootfs.path = overlay:")
     );
     let refused = base.destroy().unwrap_err().to_string();
     assert!(refused.contains("/thin"), "{refused}");
