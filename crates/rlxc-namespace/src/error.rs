@@ -179,6 +179,14 @@ pub enum Error {
         /// Why
         source: io::Error,
     },
+    /// The command of usernsexec or unshare could not be executed.
+    #[error("Failed to exec: '{program}'")]
+    Exec {
+        /// The command
+        program: String,
+        /// Why
+        source: io::Error,
+    },
     /// An option of usernsexec or unshare is wrong.
     #[error("{0}")]
     Option(String),

@@ -72,17 +72,15 @@ pub(crate) fn wait(pid: i32) -> Result<i32> {
     }
 }
 
-/// Replaces the process by `command`; returns only on failure, with the status a shell would give.
-pub(crate) fn exec(command: &[OsString]) -> i32 {
-    let Some((program, arguments)) = command.split_first() else {
-        return 127;
-    };
-    let error = Command::new(program).args(arguments).exec();
-    tracing::error!(%error, program = %program.to_string_lossy(), "Failed to exec");
-    if error.kind() == io::ErrorKind::NotFound {
-        127
-    } else {
-        126
+/// Replaces the process by `command`; returns only on failure.
+pub(crate) fn exec(command: &[OsString]) -> Error {
+    let (program, arguments) = command
+        .split_first()
+        .map_or((OsString::new(), &[][..]), |(p, a)| (p.clone(), a));
+    let source = Command::new(&program).args(arguments).exec();
+    Error::Exec {
+        program: program.to_string_lossy().into_owned(),
+        source,
     }
 }
 
@@ -118,13 +116,14 @@ pub(crate) fn switch_ids(uid: Option<u32>, gid: Option<u32>) -> Result<()> {
     Ok(())
 }
 
-/// Runs the steps in the child; a failed one is logged with its cause, and is status 1.
-pub(crate) fn inside(steps: impl FnOnce() -> Result<i32>) -> i32 {
-    steps().unwrap_or_else(|error| {
-        let cause = std::error::Error::source(&error)
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        tracing::error!(cause, "{error}");
-        1
-    })
+/// Runs the steps in the child; what failed is reported and becomes the status a shell would give: 127 or 126 for a
+/// command that is not there or cannot be executed, else 1.
+pub(crate) fn inside(report: &dyn Fn(&Error), steps: impl FnOnce() -> Result<Error>) -> i32 {
+    let error = steps().unwrap_or_else(|error| error);
+    report(&error);
+    match error {
+        Error::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
+        Error::Exec { .. } => 126,
+        _ => 1,
+    }
 }

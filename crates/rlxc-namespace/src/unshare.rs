@@ -71,16 +71,18 @@ pub fn parse_user(text: &str) -> Result<u32> {
 /// `move_link` is called with the child's pid and an interface's name for each interface that is to go inside.
 ///
 /// # Errors
-/// For options that do not fit together, and when the namespaces cannot be made. What fails in the child is logged and
+/// For options that do not fit together, and when the namespaces cannot be made. What fails in the child is
+/// given to `report` there and
 /// gives status 1; a command that cannot be executed 126 or 127.
 pub fn run(
     options: &Options,
+    report: &dyn Fn(&Error),
     mut move_link: impl FnMut(i32, &str) -> std::io::Result<()>,
 ) -> Result<i32> {
     check(options)?;
     let mut flags = options.namespaces;
     flags.remove(Namespace::Time);
-    let child = tool::Held::spawn(flags.0, || tool::inside(|| in_child(options)))?;
+    let child = tool::Held::spawn(flags.0, || tool::inside(report, || in_child(options)))?;
     if let Err(error) = from_outside(options, child.pid, &mut move_link) {
         child.abandon();
         return Err(error);
@@ -138,7 +140,7 @@ fn from_outside(
     })
 }
 
-fn in_child(options: &Options) -> Result<i32> {
+fn in_child(options: &Options) -> Result<Error> {
     if options.namespaces.contains(Namespace::Time) {
         enter_new_time_namespace()?;
     }
@@ -216,7 +218,7 @@ mod tests {
             ..Options::default()
         };
         assert!(matches!(
-            run(&options, |_, _| Ok(())),
+            run(&options, &|_| (), |_, _| Ok(())),
             Err(Error::Option(_))
         ));
     }

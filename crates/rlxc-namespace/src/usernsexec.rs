@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use rlxc_config::{IdKind, IdMap, Namespace};
 
-use crate::{Caller, Result, idmap, map_writer, subid, tool};
+use crate::{Caller, Error, Result, idmap, map_writer, subid, tool};
 
 /// What to run, and as whom.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,9 +24,10 @@ pub struct Options {
 /// Runs the command and returns its exit status (128 + signal if a signal ended it).
 ///
 /// # Errors
-/// When the maps cannot be written, or the process is not single-threaded (`EBUSY`). What fails in the child is logged
+/// When the maps cannot be written, or the process is not single-threaded (`EBUSY`). What fails in the child is
+/// given to `report` there
 /// and gives status 1; a command that cannot be executed 126 or 127.
-pub fn run(options: &Options) -> Result<i32> {
+pub fn run(options: &Options, report: &dyn Fn(&Error)) -> Result<i32> {
     let caller = Caller::current();
     let mut maps = match options.maps.as_slice() {
         [] => subid::default_maps(&caller)?,
@@ -50,7 +51,7 @@ pub fn run(options: &Options) -> Result<i32> {
         wanted(IdKind::Gid, options.gid),
     );
     let child = tool::Held::spawn(flags, || {
-        tool::inside(|| {
+        tool::inside(report, || {
             tool::switch_ids(uid, gid)?;
             tool::make_mounts_slave()?;
             Ok(tool::exec(command))

@@ -71,12 +71,15 @@ fn usernsexec_cases(dir: &Path) {
             .flat_map(|map| idmap::parse_argument(map).unwrap())
             .collect();
         let ours = observe(dir, |command| {
-            usernsexec::run(&usernsexec::Options {
-                maps,
-                map_self,
-                command,
-                ..Default::default()
-            })
+            usernsexec::run(
+                &usernsexec::Options {
+                    maps,
+                    map_self,
+                    command,
+                    ..Default::default()
+                },
+                &|_| (),
+            )
             .unwrap()
         });
         assert_eq!(ours.1, 7, "{ours:?}");
@@ -109,7 +112,7 @@ fn unshare_cases(dir: &Path) {
                 command,
                 ..Default::default()
             };
-            tool_unshare::run(&options, |_, _| Ok(())).unwrap()
+            tool_unshare::run(&options, &|_| (), |_, _| Ok(())).unwrap()
         });
         assert_eq!(ours.1, 7, "{ours:?}");
         compare("lxc-unshare", &peer, &ours);
@@ -130,7 +133,7 @@ fn unshare_cases(dir: &Path) {
             .to_vec(),
             ..Default::default()
         };
-        tool_unshare::run(&options, |_, _| Ok(())).unwrap()
+        tool_unshare::run(&options, &|_| (), |_, _| Ok(())).unwrap()
     });
     let host = fs::read_link("/proc/self/ns/time").unwrap();
     assert!(
@@ -175,10 +178,13 @@ fn compare(tool: &str, options: &[String], ours: &(String, i32)) {
 fn failures_have_a_reason() {
     let maps = idmap::parse_argument("u:0:100000:10").unwrap();
     let twice = [maps.clone(), maps].concat();
-    let error = usernsexec::run(&usernsexec::Options {
-        maps: twice,
-        ..Default::default()
-    })
+    let error = usernsexec::run(
+        &usernsexec::Options {
+            maps: twice,
+            ..Default::default()
+        },
+        &|_| (),
+    )
     .unwrap_err();
     assert!(error.to_string().contains("overlap"), "{error}");
     let options = usernsexec::Options {
@@ -186,10 +192,10 @@ fn failures_have_a_reason() {
         command: vec!["/nonexistent".into()],
         ..Default::default()
     };
-    assert_eq!(usernsexec::run(&options).unwrap(), 127);
+    assert_eq!(usernsexec::run(&options, &|_| ()).unwrap(), 127);
     let killed = usernsexec::Options {
         command: ["sh", "-c", "kill -9 $$"].map(OsString::from).to_vec(),
         ..options
     };
-    assert_eq!(usernsexec::run(&killed).unwrap(), 137);
+    assert_eq!(usernsexec::run(&killed, &|_| ()).unwrap(), 137);
 }
