@@ -160,3 +160,52 @@ fn a_failed_start_tells_step_cause_and_remedy_now_and_later() -> std::io::Result
     );
     Ok(())
 }
+
+#[test]
+fn a_container_is_created_copied_and_destroyed() -> std::io::Result<()> {
+    let worker = Path::new(env!("CARGO_BIN_EXE_rlxc")).with_file_name("rlxc-worker");
+    if let Some(what) = missing() {
+        println!("skipped: {what}");
+        return Ok(());
+    }
+    if !worker.is_file() {
+        println!("skipped: rlxc-worker (cargo build -p rlxc-worker)");
+        return Ok(());
+    }
+    let place = Place::new("lifecycle")?;
+    let base = place.0.join("base.conf").to_string_lossy().into_owned();
+    std::fs::write(&base, "lxc.net.0.type = empty\n")?;
+    let template = concat!(env!("CARGO_MANIFEST_DIR"), "/../../templates/lxc-busybox");
+    let status = |words: &[&str]| {
+        let output = place.run("rlxc", words)?;
+        // Shown only when the test fails.
+        println!("{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok::<_, std::io::Error>(output.status.code())
+    };
+    assert_eq!(
+        status(&["create", "one", "-f", &base, "-t", template])?,
+        Some(0)
+    );
+    assert_eq!(
+        status(&["create", "one", "-f", &base, "-t", template])?,
+        Some(1),
+        "it exists"
+    );
+    assert_eq!(status(&["snapshot", "one"])?, Some(0));
+    assert!(
+        place
+            .said("rlxc", &["snapshot", "one", "-L"])?
+            .starts_with("snap0 (")
+    );
+    assert_eq!(status(&["copy", "one", "-N", "two"])?, Some(0));
+    assert_eq!(status(&["start", "one"])?, Some(0));
+    assert_eq!(status(&["destroy", "one"])?, Some(1), "it runs");
+    assert_eq!(place.said("lxc-ls", &["-1", "--running"])?, "one\n");
+    assert_eq!(status(&["destroy", "one", "-f", "-s"])?, Some(0));
+    assert_eq!(status(&["copy", "two", "-R", "-N", "three"])?, Some(0));
+    assert_eq!(place.said("rlxc", &["ls", "-1"])?, "three\n");
+    assert_eq!(status(&["destroy", "three"])?, Some(0));
+    assert_eq!(status(&["destroy", "three"])?, Some(1));
+    assert_eq!(place.said("lxc-ls", &["-1"])?, "");
+    Ok(())
+}

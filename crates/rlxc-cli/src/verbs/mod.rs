@@ -13,6 +13,9 @@ mod checkconfig;
 mod checkpoint;
 mod config;
 mod console;
+mod copy;
+mod create;
+mod destroy;
 mod device;
 mod doctor;
 mod execute;
@@ -22,7 +25,9 @@ mod info;
 mod ls;
 mod ls_cells;
 mod monitor;
+mod net;
 mod set;
+mod snapshot;
 mod start;
 mod start_options;
 mod stats;
@@ -92,7 +97,26 @@ const fn verb<V: Run>(name: &'static str, usage: &'static str, about: &'static s
 }
 
 /// Every verb, in the order of the help.
-pub static VERBS: [Verb; 27] = [
+pub static VERBS: [Verb; 32] = [
+    verb::<create::Create>(
+        "create",
+        "--name=NAME --template=TEMPLATE [OPTION...] [-- TEMPLATE-OPTIONS]",
+        "Makes a container",
+    ),
+    verb::<destroy::Destroy>("destroy", "--name=NAME [-f] [-s]", "Removes a container"),
+    verb::<copy::Copy>(
+        "copy",
+        "--name=NAME --newname=NEW [OPTION...] [-- HOOK-OPTIONS]",
+        "Copies or renames a container, or starts a passing copy",
+    ),
+    Verb {
+        lists: true,
+        ..verb::<snapshot::Snapshot>(
+            "snapshot",
+            "--name=NAME",
+            "Makes, lists, restores and removes snapshots of a container",
+        )
+    },
     Verb {
         short_rcfile: true,
         ..verb::<start::Start>("start", "--name=NAME -- COMMAND", "Starts a container")
@@ -218,6 +242,14 @@ pub static VERBS: [Verb; 27] = [
             "doctor",
             "[NAME]",
             "Checks everything that containers need here, and says how to mend it",
+        )
+    },
+    Verb {
+        lxc: false,
+        ..verb::<net::Net>(
+            "net",
+            "up|down|restart|reload|status",
+            "Makes the bridge lxcbr0 with addresses and NAT, or takes it down",
         )
     },
     Verb {
