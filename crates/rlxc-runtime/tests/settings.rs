@@ -340,3 +340,13 @@ fn cgroup_directories_and_limits_are_as_configured() {
         let _ = std::fs::remove_dir(dir);
     }
 }
+
+#[test]
+fn a_directory_can_be_its_own_mount_point() {
+    need_root!();
+    let mut container = Container::new("selfmount");
+    container.config.rootfs.mount = container.config.rootfs.path.clone();
+    let text = container.output("cat /proc/1/comm; ls /proc/self/root/");
+    assert!(text.starts_with("sh\n"), "{text}\n{}", container.log());
+    container.assert_clean();
+}

@@ -38,6 +38,8 @@ pub struct HostFacts {
     pub egid: u32,
     /// Whether the kernel has cgroup namespaces.
     pub cgroup_namespace: bool,
+    /// Whether the default of `lxc.rootfs.mount` exists.
+    pub default_mount: bool,
 }
 
 impl HostFacts {
@@ -47,6 +49,7 @@ impl HostFacts {
             euid: nix::unistd::geteuid().as_raw(),
             egid: nix::unistd::getegid().as_raw(),
             cgroup_namespace: Path::new("/proc/self/ns/cgroup").exists(),
+            default_mount: default_mount().is_dir(),
         }
     }
 }
@@ -113,7 +116,7 @@ impl Plan {
             log_level: config.log.level,
             log_prefix: "lxc".into(),
             id_maps,
-            rootfs: rootfs(config),
+            rootfs: rootfs(&input, host),
             config: config.clone(),
         })
     }
@@ -177,19 +180,29 @@ fn namespaces(
     })
 }
 
-fn rootfs(config: &Config) -> Option<RootfsPlan> {
-    let source = config.rootfs.path.clone().filter(|path| !path.is_empty())?;
-    let default = || Path::new(paths::LIBDIR).join("lxc/rootfs");
+fn rootfs(input: &PlanInput<'_>, host: &HostFacts) -> Option<RootfsPlan> {
+    let config = &input.config.rootfs;
+    let source = config.path.clone().filter(|path| !path.is_empty())?;
+    let mount = match &config.mount {
+        Some(mount) => PathBuf::from(mount),
+        None if host.default_mount => default_mount(),
+        // Not installed: whatever directory is there already serves as well.
+        None if matches!(config.backend.as_deref(), None | Some("dir" | "btrfs")) => {
+            PathBuf::from(&source)
+        }
+        None => input.lxcpath.join(input.name).join("rootfs"),
+    };
     Some(RootfsPlan {
-        backend: config.rootfs.backend.clone(),
+        backend: config.backend.clone(),
         source,
-        mount: config
-            .rootfs
-            .mount
-            .as_ref()
-            .map_or_else(default, PathBuf::from),
-        options: config.rootfs.options.clone(),
+        mount,
+        options: config.options.clone(),
     })
+}
+
+/// The default of `lxc.rootfs.mount`.
+fn default_mount() -> PathBuf {
+    Path::new(paths::LIBDIR).join("lxc/rootfs")
 }
 
 fn devices() -> Vec<Device> {
@@ -275,6 +288,7 @@ mod tests {
             euid,
             egid: euid,
             cgroup_namespace: true,
+            default_mount: true,
         };
         Plan::compute(input, &host)
     }
