@@ -1,1 +1,239 @@
-//! Helpers for whole-system tests.
+//! Helpers for whole-system tests: places, users, programs of ours and of the peer.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Who works on the containers of a [`Place`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actor {
+    /// root, privileged containers
+    Root,
+    /// A user with subordinate ids
+    UserWithIds,
+    /// A user without any: one id in the container
+    UserWithoutIds,
+}
+
+impl Actor {
+    fn user(self) -> Option<&'static str> {
+        match self {
+            Self::Root => None,
+            Self::UserWithIds => Some("rlxc-ids"),
+            Self::UserWithoutIds => Some("rlxc-noids"),
+        }
+    }
+}
+
+/// Says in one line why a test cannot run here.
+pub fn skipped(missing: &str) {
+    println!("skipped: {missing}");
+}
+
+/// Whether this process runs as root.
+#[must_use]
+pub fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+}
+
+/// The folder of the programs that this build made.
+///
+/// # Panics
+/// When the test's own path cannot be read.
+#[must_use]
+pub fn bin_dir() -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    own.parent()
+        .and_then(Path::parent)
+        .map(Path::to_path_buf)
+        .unwrap_or_default()
+}
+
+/// The repository's root.
+#[must_use]
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_path_buf)
+        .unwrap_or_default()
+}
+
+/// An lxcpath of one test's own; its containers are killed and removed at the end.
+#[derive(Debug)]
+pub struct Place {
+    path: PathBuf,
+    actor: Actor,
+    ids: Option<(u32, u32)>,
+}
+
+static COUNTER: AtomicU32 = AtomicU32::new(0);
+
+impl Place {
+    /// A fresh lxcpath for `actor`; `None`, with the line that says why, if that cannot be here.
+    #[must_use]
+    pub fn new(actor: Actor) -> Option<Self> {
+        if !is_root() {
+            skipped("root (whole-system tests change users and read the host's cgroups)");
+            return None;
+        }
+        if !Path::new("/bin/busybox").exists() {
+            skipped("/bin/busybox (package busybox-static)");
+            return None;
+        }
+        let ids = match actor.user() {
+            None => None,
+            Some(user) => {
+                let Some(ids) = ids_of(user) else {
+                    skipped(&format!(
+                        "the test user {user} (made by cargo xtask test as root)"
+                    ));
+                    return None;
+                };
+                Some(ids)
+            }
+        };
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("rlxc-t{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).ok()?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).ok()?;
+        if let Some((uid, gid)) = ids {
+            std::os::unix::fs::chown(&path, Some(uid), Some(gid)).ok()?;
+        }
+        Some(Self { path, actor, ids })
+    }
+
+    /// The lxcpath.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A command run by this place's user.
+    #[must_use]
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = match (self.actor.user(), self.ids) {
+            (Some(user), Some((uid, gid))) => {
+                let mut command = Command::new("setpriv");
+                command
+                    .arg(format!("--reuid={uid}"))
+                    .arg(format!("--regid={gid}"));
+                command.args(["--init-groups", "--"]).arg(program);
+                command
+                    .env("HOME", format!("/home/{user}"))
+                    .env("USER", user);
+                command.env_remove("XDG_RUNTIME_DIR");
+                command
+            }
+            _ => Command::new(program),
+        };
+        command.current_dir("/").stdin(std::process::Stdio::null());
+        command
+    }
+
+    /// `rlxc VERB -P LXCPATH ARGS`.
+    pub fn rlxc(&self, verb: &str, args: &[&str]) -> Output {
+        let mut command = self.command(bin_dir().join("rlxc"));
+        command.arg(verb).arg("-P").arg(&self.path).args(args);
+        run(&mut command)
+    }
+
+    /// The peer's `lxc-TOOL -P LXCPATH ARGS`.
+    pub fn lxc(&self, tool: &str, args: &[&str]) -> Output {
+        let mut command = self.command(format!("/usr/bin/lxc-{tool}"));
+        command.arg("-P").arg(&self.path).args(args);
+        run(&mut command)
+    }
+
+    /// Makes a busybox container by our template, with no network and what `extra` says.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn create(&self, name: &str, extra: &str) {
+        let file = self.path.join(format!("{name}.conf"));
+        let text = format!("{}lxc.net.0.type = empty\n{extra}", self.id_maps());
+        assert!(std::fs::write(&file, text).is_ok(), "{}", file.display());
+        let template = repository().join("templates/lxc-busybox");
+        let (file, template) = (file.to_string_lossy(), template.to_string_lossy());
+        ok(&self.rlxc("create", &["-n", name, "-f", &file, "-t", &template]));
+    }
+
+    fn id_maps(&self) -> String {
+        let map = |id: char, host: u32, count: u32| format!("lxc.idmap = {id} 0 {host} {count}\n");
+        match (self.actor, self.ids) {
+            (Actor::UserWithIds, _) => map('u', 1_200_000, 65536) + &map('g', 1_200_000, 65536),
+            (Actor::UserWithoutIds, Some((uid, gid))) => map('u', uid, 1) + &map('g', gid, 1),
+            _ => String::new(),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let entries: Vec<_> = std::fs::read_dir(&self.path)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .collect();
+        for entry in entries {
+            if entry.path().join("config").exists() {
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                let _ = self.rlxc("stop", &["-k", "-n", &name]);
+                let _ = self.rlxc("destroy", &["-f", "-s", "-n", &name]);
+            }
+        }
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+fn ids_of(user: &str) -> Option<(u32, u32)> {
+    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+    let line = passwd
+        .lines()
+        .find(|line| line.starts_with(&format!("{user}:")))?;
+    let mut fields = line.split(':').skip(2);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+/// Runs a command to its end, with what it said.
+///
+/// # Panics
+/// When it cannot be started.
+pub fn run(command: &mut Command) -> Output {
+    match command.output() {
+        Ok(output) => output,
+        Err(error) => panic!("{command:?}: {error}"),
+    }
+}
+
+/// What a command printed; it must have succeeded.
+///
+/// # Panics
+/// With everything it said, when it failed.
+#[track_caller]
+pub fn ok(output: &Output) -> String {
+    assert!(
+        output.status.success(),
+        "{}: {}",
+        output.status,
+        said(output)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Standard output and error of a command.
+#[must_use]
+pub fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+}
+
+/// Whether the peer's tools are installed; says so if not.
+#[must_use]
+pub fn peer() -> bool {
+    let there = Path::new("/usr/bin/lxc-start").exists();
+    if !there {
+        skipped("LXC's own tools (package lxc)");
+    }
+    there
+}
