@@ -155,10 +155,9 @@ fn a_stuck_monitor_does_not_hang_the_lists() {
     place.create("stuck", "");
     ok(&place.rlxc("start", &["-n", "stuck"]));
     let title = format!("[lxc monitor] {} stuck", place.path().display());
-    let pids = std::process::Command::new("pgrep")
-        .args(["-f", "-x"])
-        .arg(title.replace('[', "\\[").replace(']', "\\]"));
-    let mut pids = pids;
+    let pattern = title.replace('[', "\\[").replace(']', "\\]");
+    let mut pids = std::process::Command::new("pgrep");
+    pids.args(["-f", "-x"]).arg(pattern);
     let Ok(found) = pids.output() else {
         return rlxc_tests::skipped("pgrep (package procps)");
     };

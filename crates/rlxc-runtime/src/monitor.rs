@@ -28,7 +28,7 @@ use crate::report::{Report, Reporter, Timing};
 
 type Result<T> = std::result::Result<T, StartError>;
 
-/// What the monitor's command line says; see [`crate::start`].
+/// What the monitor's command line says; see [`crate::start()`].
 #[derive(Debug, Default)]
 struct Arguments {
     socket: Option<OwnedFd>,
