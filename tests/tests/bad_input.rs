@@ -175,7 +175,7 @@ fn a_stuck_monitor_does_not_hang_the_lists() {
     let took = begin.elapsed();
     assert!(signal("-CONT").is_ok());
     assert!(took.as_secs() < 20, "{took:?}");
-    assert!(said(&seen).contains("respond"), "{}", said(&seen));
+    assert!(said(&seen).contains("responsive"), "{}", said(&seen));
     assert!(said(&listed).contains("stuck"), "{}", said(&listed));
     ok(&place.rlxc("stop", &["-k", "-n", "stuck"]));
 }

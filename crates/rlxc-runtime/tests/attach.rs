@@ -529,6 +529,16 @@ unsafe extern "C" fn linger(_payload: *mut c_void) -> c_int {
 /// Each fork inherits what the other threads have open at that moment; none may wait for another.
 #[test]
 fn many_threads_attach_at_once_and_nothing_is_left() {
+    // Descriptors and children are counted for a whole process: this test needs one of its own.
+    const NAME: &str = "many_threads_attach_at_once_and_nothing_is_left";
+    if std::env::var_os("RLXC_TEST_ALONE").is_none() {
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        alone
+            .args(["--exact", NAME, "--nocapture"])
+            .env("RLXC_TEST_ALONE", "1");
+        assert!(alone.status().unwrap().success());
+        return;
+    }
     let peer = peer!("threads");
     let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let before = open();

@@ -169,27 +169,31 @@ impl Container {
         if maps.is_empty() {
             return Ok(());
         }
-        let owner = "0:0".to_owned();
-        let args = ["-R", "--no-dereference"].map(str::to_owned).to_vec();
         let dir = self.dir();
-        let subjects = ["rootfs", "overlay"].map(|name| dir.join(name));
-        let present = subjects.iter().filter(|path| path.exists());
-        let names = present.map(|path| path.to_string_lossy().into_owned());
-        let args: Vec<String> = args.into_iter().chain([owner]).chain(names).collect();
-        if args.len() == 3 {
-            return Ok(());
-        }
-        let task = Task::Exec {
+        let chown = |owner: &str, recursive: bool, paths: Vec<PathBuf>| Task::Exec {
             program: PathBuf::from("/bin/chown"),
-            args,
+            args: ["--no-dereference", owner]
+                .into_iter()
+                .chain(recursive.then_some("-R"))
+                .map(str::to_owned)
+                .chain(paths.iter().map(|path| path.to_string_lossy().into_owned()))
+                .collect(),
             environment: Vec::new(),
             quiet: false,
         };
+        let inside = ["rootfs", "overlay"].map(|name| dir.join(name));
+        let inside: Vec<PathBuf> = inside.into_iter().filter(|path| path.exists()).collect();
+        let mut tasks = Vec::new();
+        if !inside.is_empty() {
+            tasks.push(chown("0:0", true, inside));
+        }
+        // The group stays the caller's, so that both may enter (mode 0770).
+        tasks.push(chown("0", false, vec![dir]));
         let maps = job_maps(&maps)?;
         Ok(rlxc_storage::run(&Job {
             maps,
             mount: None,
-            tasks: vec![task],
+            tasks,
         })?)
     }
 
