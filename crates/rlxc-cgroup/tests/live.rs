@@ -16,7 +16,8 @@ fn made(name: &str) -> Option<Cgroups> {
     }
     let request = Request {
         name: format!("rlxc-cgroup-{name}"),
-        dir: Some("rlxc-cgroup-test".into()),
+        // A parent of each test's own, so that removing it disturbs no other.
+        dir: Some(format!("rlxc-cgroup-test-{name}")),
         ..Request::default()
     };
     let mut cgroups = Cgroups::create_monitor(&layout, &request).unwrap();
@@ -32,7 +33,9 @@ fn end(cgroups: &mut Cgroups) {
         .filter_map(|t| t.monitor.take())
         .collect();
     for dir in monitors {
-        std::fs::remove_dir(dir).unwrap();
+        std::fs::remove_dir(&dir).unwrap();
+        // Fails while a second container of the same test is there, which removes it then.
+        let _ = std::fs::remove_dir(dir.parent().unwrap());
     }
 }
 
