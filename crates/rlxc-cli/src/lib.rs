@@ -1,7 +1,7 @@
 //! The command line: `rlxc VERB`, and every `lxc-*` tool when called by its name.
 //!
 //! A verb is one file below `verbs/` and one row of [`verbs::VERBS`]. Both personalities share its
-//! options; [`personality`] gives them LXC's manners (abbreviated long options, getopt's messages,
+//! options; `personality` gives them LXC's manners (abbreviated long options, getopt's messages,
 //! help on standard error, LXC's exit statuses).
 
 mod context;

@@ -34,7 +34,7 @@ pub(crate) struct Copy {
     /// Start the copy at once and remove it when it stops
     #[arg(short = 'e', long)]
     ephemeral: bool,
-    /// With -e: bind=SRC[:DEST][:ro|rw], a comma list
+    /// With -e: bind=SRC:DEST:MODE (DEST, and MODE ro or rw, may be left out), a comma list
     #[arg(short = 'm', long, value_name = "SPEC")]
     mount: Vec<String>,
     /// Where the copy is kept: dir, overlay, btrfs …

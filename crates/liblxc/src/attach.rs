@@ -1,0 +1,194 @@
+//! Running something inside.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_long};
+
+use rlxc::attach::{AttachOptions, AttachTask, Callback, EnvPolicy};
+
+use crate::abi::{call, lxc_container};
+use crate::memory::{list, path, text};
+use crate::query::Payload;
+
+/// `lxc_attach_options_t`.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Options {
+    attach_flags: c_int,
+    namespaces: c_int,
+    personality: c_long,
+    initial_cwd: *const c_char,
+    uid: u32,
+    gid: u32,
+    env_policy: c_int,
+    extra_env_vars: *const *const c_char,
+    extra_keep_env: *const *const c_char,
+    stdin_fd: c_int,
+    stdout_fd: c_int,
+    stderr_fd: c_int,
+    log_fd: c_int,
+    lsm_label: *const c_char,
+    groups_size: usize,
+    groups: *const u32,
+}
+
+const _: () = assert!(size_of::<Options>() == 96);
+
+/// # Safety
+/// `options` is NULL or as the header says.
+unsafe fn options(options: *const Options) -> AttachOptions {
+    if options.is_null() {
+        return AttachOptions::default();
+    }
+    // SAFETY: by the caller's word.
+    unsafe {
+        let given = &*options;
+        let groups = (given.groups_size > 0 && !given.groups.is_null())
+            .then(|| std::slice::from_raw_parts(given.groups, given.groups_size).to_vec());
+        AttachOptions {
+            flags: given.attach_flags.cast_unsigned(),
+            namespaces: u64::try_from(given.namespaces).ok(),
+            personality: u64::try_from(given.personality).ok(),
+            initial_cwd: path(given.initial_cwd),
+            uid: (given.uid != u32::MAX).then_some(given.uid),
+            gid: (given.gid != u32::MAX).then_some(given.gid),
+            groups,
+            env_policy: if given.env_policy == 1 {
+                EnvPolicy::Clear
+            } else {
+                EnvPolicy::Keep
+            },
+            extra_env: list(given.extra_env_vars),
+            extra_keep: list(given.extra_keep_env),
+            stdin: given.stdin_fd,
+            stdout: given.stdout_fd,
+            stderr: given.stderr_fd,
+            log: (given.log_fd >= 0).then_some(given.log_fd),
+            lsm_label: text(given.lsm_label).map(str::to_owned),
+        }
+    }
+}
+
+type Function = unsafe extern "C" fn(Payload) -> c_int;
+
+/// `lxc_attach_command_t`.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Command {
+    program: *const c_char,
+    argv: *const *const c_char,
+}
+
+/// Words for exec, from a program's name and its argument list.
+///
+/// # Safety
+/// Both are NULL or as C's exec functions take them.
+unsafe fn words(program: *const c_char, argv: *const *const c_char) -> Vec<CString> {
+    let mut words = Vec::new();
+    // SAFETY: by the caller's word.
+    unsafe {
+        if !program.is_null() {
+            words.push(CStr::from_ptr(program).to_owned());
+        }
+        let mut at = argv;
+        while !at.is_null() && !(*at).is_null() {
+            // The program's name stands for the first one.
+            if at != argv || words.is_empty() {
+                words.push(CStr::from_ptr(*at).to_owned());
+            }
+            at = at.add(1);
+        }
+    }
+    words
+}
+
+pub(crate) unsafe extern "C" fn attach(
+    c: *mut lxc_container,
+    function: Option<Function>,
+    payload: Payload,
+    given: *const Options,
+    attached: *mut libc::pid_t,
+) -> c_int {
+    let Some(function) = function else {
+        return -libc::EINVAL;
+    };
+    if attached.is_null() {
+        return -libc::EINVAL;
+    }
+    // SAFETY: by the header's contract: the function is called with its payload in a forked child.
+    unsafe {
+        let options = options(given);
+        // What this library would do in the child is done without a callback.
+        let task = if function as usize == lxc_attach_run_command as *const () as usize
+            && !payload.is_null()
+        {
+            let command = &*payload.cast::<Command>();
+            AttachTask::Exec(words(command.program, command.argv))
+        } else if function as usize == lxc_attach_run_shell as *const () as usize {
+            AttachTask::Shell
+        } else {
+            AttachTask::Call(Callback::new(function, payload))
+        };
+        call(c, -1, |inner, _| {
+            let process = inner.container.attach(&options, task)?;
+            *attached = process.pid();
+            Ok(0)
+        })
+    }
+}
+
+pub(crate) unsafe extern "C" fn attach_run_wait(
+    c: *mut lxc_container,
+    given: *const Options,
+    program: *const c_char,
+    argv: *const *const c_char,
+) -> c_int {
+    // SAFETY: by the header's contract.
+    unsafe {
+        let task = AttachTask::Exec(words(program, argv));
+        let options = options(given);
+        call(c, -1, |inner, _| {
+            inner.container.attach_wait(&options, task)
+        })
+    }
+}
+
+/// `attach_run_waitl(c, options, program, arg, ...)`; see [`crate::life::startl`].
+#[rustfmt::skip]
+#[allow(clippy::too_many_arguments)]
+pub(crate) unsafe extern "C" fn attach_run_waitl(
+    c: *mut lxc_container, given: *const Options, program: *const c_char,
+    a0: *const c_char, a1: *const c_char, a2: *const c_char, a3: *const c_char, a4: *const c_char,
+    a5: *const c_char, a6: *const c_char, a7: *const c_char, a8: *const c_char, a9: *const c_char,
+) -> c_int {
+    let words = [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, std::ptr::null()];
+    // SAFETY: the array ends with NULL.
+    unsafe { attach_run_wait(c, given, program, words.as_ptr()) }
+}
+
+/// For a caller that forks by itself: executes the command. Runs in a forked child: it neither
+/// allocates nor locks.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lxc_attach_run_command(payload: Payload) -> c_int {
+    if payload.is_null() {
+        return -1;
+    }
+    // SAFETY: by the header's contract, and the argument list ends with NULL.
+    unsafe {
+        let command = &*payload.cast::<Command>();
+        libc::execvp(command.program, command.argv);
+        match *libc::__errno_location() {
+            libc::EACCES | libc::ENOEXEC => 126,
+            libc::ENOENT => 127,
+            _ => -1,
+        }
+    }
+}
+
+/// For a caller that forks by itself: executes /bin/sh, the shell that every system has. The
+/// library's own attach finds the user's shell.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lxc_attach_run_shell(_unused: Payload) -> c_int {
+    let argv = [c"/bin/sh".as_ptr(), std::ptr::null()];
+    // SAFETY: a NULL-terminated list of literals.
+    unsafe { libc::execv(argv[0], argv.as_ptr()) };
+    -1
+}

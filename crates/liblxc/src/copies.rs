@@ -1,0 +1,275 @@
+//! Create, copy, rename, snapshots, destroy.
+
+use std::ffi::{CStr, c_char, c_int};
+use std::os::unix::ffi::OsStrExt as _;
+
+use rlxc::{CopyOptions, CreateOptions};
+
+use crate::abi::{Handle, call, lxc_container};
+use crate::memory::{give, list, path, release, text};
+
+const CREATE_QUIET: c_int = 1;
+const CLONE_KEEPNAME: c_int = 1;
+const CLONE_KEEPMACADDR: c_int = 2;
+const CLONE_SNAPSHOT: c_int = 4;
+const CLONE_KEEPBDEVTYPE: c_int = 8;
+const CLONE_MAYBE_SNAPSHOT: c_int = 16;
+const CLONE_ALLOW_RUNNING: c_int = 64;
+
+/// `struct bdev_specs`; what the backends of this version take of it is the directory.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct BdevSpecs {
+    fstype: *const c_char,
+    fssize: u64,
+    zfsroot: *const c_char,
+    lvm: [*const c_char; 3],
+    dir: *const c_char,
+    rbd: [*const c_char; 3],
+}
+
+pub(crate) unsafe extern "C" fn create(
+    c: *mut lxc_container,
+    template: *const c_char,
+    bdevtype: *const c_char,
+    specs: *const BdevSpecs,
+    flags: c_int,
+    argv: *const *const c_char,
+) -> bool {
+    // SAFETY: by the header's contract.
+    unsafe {
+        let dir = if specs.is_null() {
+            None
+        } else {
+            path((*specs).dir)
+        };
+        let options = CreateOptions {
+            template: text(template).map(str::to_owned),
+            arguments: list(argv),
+            backend: text(bdevtype).map(str::to_owned),
+            dir,
+            quiet: flags & CREATE_QUIET != 0,
+        };
+        call(c, false, |inner, _| {
+            inner.container.create(&options).map(|()| true)
+        })
+    }
+}
+
+/// `createl(c, t, bdevtype, specs, flags, ...)`; see [`crate::life::startl`].
+#[rustfmt::skip]
+#[allow(clippy::too_many_arguments)]
+pub(crate) unsafe extern "C" fn createl(
+    c: *mut lxc_container, template: *const c_char, bdevtype: *const c_char,
+    specs: *const BdevSpecs, flags: c_int,
+    a0: *const c_char, a1: *const c_char, a2: *const c_char, a3: *const c_char, a4: *const c_char,
+    a5: *const c_char, a6: *const c_char, a7: *const c_char, a8: *const c_char, a9: *const c_char,
+) -> bool {
+    let words = [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, std::ptr::null()];
+    // SAFETY: the array ends with NULL.
+    unsafe { create(c, template, bdevtype, specs, flags, words.as_ptr()) }
+}
+
+pub(crate) unsafe extern "C" fn destroy(c: *mut lxc_container) -> bool {
+    // SAFETY: by the header's contract.
+    unsafe {
+        call(c, false, |inner, _| {
+            inner.container.destroy().map(|()| true)
+        })
+    }
+}
+
+pub(crate) unsafe extern "C" fn destroy_with_snapshots(c: *mut lxc_container) -> bool {
+    // SAFETY: by the header's contract.
+    unsafe {
+        call(c, false, |inner, _| {
+            inner.container.destroy_with_snapshots().map(|()| true)
+        })
+    }
+}
+
+pub(crate) unsafe extern "C" fn rename(c: *mut lxc_container, name: *const c_char) -> bool {
+    // SAFETY: by the header's contract.
+    unsafe {
+        let Some(name) = text(name) else { return false };
+        call(c, false, |inner, c| {
+            inner.container.rename(name)?;
+            release(c.name);
+            release(c.configfile);
+            c.name = give(inner.container.name().as_bytes());
+            c.configfile = give(inner.container.config_file().as_os_str().as_bytes());
+            Ok(true)
+        })
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+pub(crate) unsafe extern "C" fn clone(
+    c: *mut lxc_container,
+    name: *const c_char,
+    lxcpath: *const c_char,
+    flags: c_int,
+    bdevtype: *const c_char,
+    _bdevdata: *const c_char,
+    _newsize: u64,
+    hookargs: *const *const c_char,
+) -> *mut lxc_container {
+    // SAFETY: by the header's contract.
+    unsafe {
+        let options = CopyOptions {
+            name: text(name).map(str::to_owned),
+            lxcpath: path(lxcpath),
+            snapshot: flags & CLONE_SNAPSHOT != 0,
+            maybe_snapshot: flags & CLONE_MAYBE_SNAPSHOT != 0,
+            backend: text(bdevtype).map(str::to_owned),
+            keep_backend: flags & CLONE_KEEPBDEVTYPE != 0,
+            keep_name: flags & CLONE_KEEPNAME != 0,
+            keep_mac: flags & CLONE_KEEPMACADDR != 0,
+            allow_running: flags & CLONE_ALLOW_RUNNING != 0,
+            hook_arguments: list(hookargs),
+        };
+        call(c, std::ptr::null_mut(), |inner, _| {
+            Ok(Handle::make(inner.container.copy_to(&options)?))
+        })
+    }
+}
+
+pub(crate) unsafe extern "C" fn snapshot(c: *mut lxc_container, comment: *const c_char) -> c_int {
+    // SAFETY: by the header's contract.
+    unsafe {
+        let comment = path(comment);
+        call(c, -1, |inner, _| {
+            let number = inner.container.snapshot(comment.as_deref())?;
+            Ok(c_int::try_from(number).unwrap_or(-1))
+        })
+    }
+}
+
+/// `struct lxc_snapshot`.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct LxcSnapshot {
+    name: *mut c_char,
+    comment_pathname: *mut c_char,
+    timestamp: *mut c_char,
+    lxcpath: *mut c_char,
+    free: unsafe extern "C" fn(*mut LxcSnapshot),
+}
+
+/// Frees the strings, not the structure.
+unsafe extern "C" fn free_snapshot(snapshot: *mut LxcSnapshot) {
+    if snapshot.is_null() {
+        return;
+    }
+    // SAFETY: not NULL, and its strings are of the C allocator.
+    let snapshot = unsafe { &*snapshot };
+    for text in [
+        snapshot.name,
+        snapshot.comment_pathname,
+        snapshot.timestamp,
+        snapshot.lxcpath,
+    ] {
+        release(text);
+    }
+}
+
+pub(crate) unsafe extern "C" fn snapshot_list(
+    c: *mut lxc_container,
+    result: *mut *mut LxcSnapshot,
+) -> c_int {
+    if result.is_null() {
+        return -1;
+    }
+    // SAFETY: by the header's contract; the array has room for every snapshot.
+    unsafe {
+        call(c, -1, |inner, _| {
+            let snapshots = inner.container.snapshots()?;
+            if snapshots.is_empty() {
+                return Ok(0);
+            }
+            let array =
+                libc::calloc(snapshots.len(), size_of::<LxcSnapshot>()).cast::<LxcSnapshot>();
+            if array.is_null() {
+                return Ok(-1);
+            }
+            for (n, snapshot) in snapshots.iter().enumerate() {
+                let comment = snapshot
+                    .comment
+                    .as_ref()
+                    .map_or(&b""[..], |p| p.as_os_str().as_bytes());
+                array.add(n).write(LxcSnapshot {
+                    name: give(snapshot.name.as_bytes()),
+                    comment_pathname: give(comment),
+                    timestamp: give(snapshot.timestamp.as_bytes()),
+                    lxcpath: give(snapshot.lxcpath.as_os_str().as_bytes()),
+                    free: free_snapshot,
+                });
+            }
+            *result = array;
+            Ok(c_int::try_from(snapshots.len()).unwrap_or(-1))
+        })
+    }
+}
+
+pub(crate) unsafe extern "C" fn snapshot_restore(
+    c: *mut lxc_container,
+    snapshot: *const c_char,
+    name: *const c_char,
+) -> bool {
+    // SAFETY: by the header's contract.
+    unsafe {
+        let Some(snapshot) = text(snapshot) else {
+            return false;
+        };
+        let name = text(name);
+        call(c, false, |inner, _| {
+            inner
+                .container
+                .restore_snapshot(snapshot, name)
+                .map(|()| true)
+        })
+    }
+}
+
+pub(crate) unsafe extern "C" fn snapshot_destroy(
+    c: *mut lxc_container,
+    name: *const c_char,
+) -> bool {
+    // SAFETY: by the header's contract.
+    unsafe {
+        let Some(name) = text(name) else { return false };
+        call(c, false, |inner, _| {
+            inner.container.destroy_snapshot(name).map(|()| true)
+        })
+    }
+}
+
+pub(crate) unsafe extern "C" fn snapshot_destroy_all(c: *mut lxc_container) -> bool {
+    // SAFETY: by the header's contract.
+    unsafe {
+        call(c, false, |inner, _| {
+            inner.container.destroy_all_snapshots().map(|()| true)
+        })
+    }
+}
+
+/// Whether LXC knows such storage; imported by its own tools.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lxc_is_valid_storage_type(kind: *const c_char) -> bool {
+    const KNOWN: [&CStr; 9] = [
+        c"dir",
+        c"btrfs",
+        c"loop",
+        c"lvm",
+        c"nbd",
+        c"overlay",
+        c"overlayfs",
+        c"rbd",
+        c"zfs",
+    ];
+    if kind.is_null() {
+        return false;
+    }
+    // SAFETY: not NULL, and a string by the caller's word.
+    KNOWN.contains(&unsafe { CStr::from_ptr(kind) })
+}
