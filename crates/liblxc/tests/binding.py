@@ -48,7 +48,7 @@ assert c.stop() and c.wait("STOPPED", 10)
 assert c.snapshot() == "snap0"
 assert [s[0] for s in c.snapshot_list()] == ["snap0"]
 assert c.snapshot_destroy("snap0")
-copy = c.clone("copy")
+copy = c.clone("copy", lxcpath)
 assert copy and copy.defined and copy.get_config_item("lxc.uts.name") == "copy"
 assert copy.destroy() and not copy.defined
 assert c.destroy() and not c.defined
