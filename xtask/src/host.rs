@@ -96,20 +96,25 @@ pub(crate) fn set_up() -> Result<(), String> {
         println!("set-up: not root: using what is installed");
         return Ok(());
     }
-    if find_program("apt-get").is_some() {
-        let missing: Vec<&str> = PACKAGES
-            .iter()
-            .filter(|(file, _)| !Path::new(file).exists())
-            .map(|(_, package)| *package)
-            .collect();
-        if !missing.is_empty() {
-            install(&missing);
-        }
-    } else {
-        println!("set-up: no apt-get: using what is installed");
-    }
+    need(PACKAGES);
     user("rlxc-ids", true)?;
     user("rlxc-noids", false)
+}
+
+/// Installs the packages whose file is missing: root with apt-get only.
+pub(crate) fn need(packages: &[(&str, &str)]) {
+    if !is_root() || find_program("apt-get").is_none() {
+        println!("set-up: not root with apt-get: using what is installed");
+        return;
+    }
+    let missing: Vec<&str> = packages
+        .iter()
+        .filter(|(file, _)| !Path::new(file).exists())
+        .map(|(_, package)| *package)
+        .collect();
+    if !missing.is_empty() {
+        install(&missing);
+    }
 }
 
 /// A failed installation is not fatal: the tests that need the package say that they are skipped.

@@ -6,6 +6,7 @@ mod host;
 mod leftovers;
 mod lint;
 mod suite;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,11 @@ Usage: cargo xtask <task>
   lint            formatting, clippy, docs, dependency rules
   bench           time rlxc against the installed LXC, in the same run
     --runs N        runs of each command (default 20)
+  vm-test         run the checks that need pure cgroup2, LVM or AppArmor in a VM (one boot)
+    --check TEXT    only checks whose package/test contains TEXT
+    --filter TEXT   only tests whose name contains TEXT
+    --command TEXT  run a shell command in the VM in place of the checks
+    --timeout MIN   end the VM after so many minutes (default 40)
 ";
 
 fn main() -> ExitCode {
@@ -30,6 +36,7 @@ fn main() -> ExitCode {
         Some("test") => suite::run(rest),
         Some("lint") => lint::run(),
         Some("bench") => bench::run(rest),
+        Some("vm-test") => vm::run(rest),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");
             Ok(())

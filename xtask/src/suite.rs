@@ -6,10 +6,11 @@ use std::process::Stdio;
 
 use crate::{host, leftovers, lint};
 
-#[derive(Default)]
-struct Tally {
-    passed: u32,
-    failed: Vec<String>,
+/// What came out so far.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) passed: u32,
+    pub(crate) failed: Vec<String>,
     skipped: BTreeSet<String>,
 }
 
@@ -80,7 +81,7 @@ fn test_binaries(filter: Option<&String>, tally: &mut Tally) -> Result<bool, Str
 }
 
 /// libtest's own lines, and the one line by which a test says that it could not run here.
-fn count(line: &str, tally: &mut Tally) {
+pub(crate) fn count(line: &str, tally: &mut Tally) {
     if let Some(reason) = line.trim_start().strip_prefix("skipped: ") {
         tally.skipped.insert(reason.to_owned());
     } else if let Some(rest) = line.strip_prefix("test ") {
@@ -92,7 +93,8 @@ fn count(line: &str, tally: &mut Tally) {
     }
 }
 
-fn report(tally: &Tally, done: bool) -> Result<(), String> {
+/// The closing lines; an error unless all that ran has passed.
+pub(crate) fn report(tally: &Tally, done: bool) -> Result<(), String> {
     println!();
     for reason in &tally.skipped {
         println!("skipped: {reason}");

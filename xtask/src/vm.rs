@@ -1,0 +1,123 @@
+//! `cargo xtask vm-test`: what this machine cannot show (pure cgroup2 with every controller, LVM,
+//! AppArmor, a second kernel version), in one boot of a VM on a copy-on-write view of this machine.
+
+mod checks;
+mod machine;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::{host, suite};
+use checks::{CHECKS, Check};
+use machine::Machine;
+
+/// What the script prints when it has come to its end.
+const END: &str = "vm-test: end";
+const FAILED: &str = "vm-test: failed: ";
+
+/// Builds, boots once, runs, counts.
+pub(crate) fn run(args: &[String]) -> Result<(), String> {
+    let option = |name: &str| {
+        let at = args.iter().position(|arg| arg == name)?;
+        args.get(at + 1).map(String::as_str)
+    };
+    let minutes = option("--timeout").map_or(Ok(40), str::parse::<u64>);
+    let minutes = minutes.map_err(|e| format!("--timeout: {e}"))?;
+    let machine = Machine::prepare()?;
+    let work = match option("--command") {
+        Some(command) => format!("{command}\n"),
+        None => {
+            host::run(host::cargo().args(["build", "--quiet", "--workspace", "--bins", "--lib"]))?;
+            let wanted = option("--check").unwrap_or_default();
+            let chosen: Vec<&Check> = CHECKS
+                .iter()
+                .filter(|c| format!("{}/{}", c.package, c.test).contains(wanted))
+                .collect();
+            if chosen.is_empty() {
+                return Err(format!("no check is called {wanted:?}"));
+            }
+            let mut work = String::new();
+            for check in chosen {
+                work += &steps(check, option("--filter"))?;
+            }
+            work
+        }
+    };
+    let script = machine.place().join("guest.sh");
+    std::fs::write(
+        &script,
+        format!("{}{work}echo '{END}'\n", include_str!("vm/guest.sh")),
+    )
+    .map_err(|e| format!("{}: {e}", script.display()))?;
+
+    let begin = Instant::now();
+    println!("vm: booting {}", machine.version());
+    let mut tally = suite::Tally::default();
+    let mut ended = false;
+    let mut failed_before = 0;
+    let booted = machine.boot(&script, Duration::from_secs(minutes * 60), |line| {
+        suite::count(line, &mut tally);
+        if let Some(name) = line.strip_prefix(FAILED) {
+            // A binary that died says nothing itself; one with failed tests has named them.
+            if tally.failed.len() == failed_before {
+                tally.failed.push(name.to_owned());
+            }
+            failed_before = tally.failed.len();
+        }
+        ended |= line == END;
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{line}");
+    });
+    println!("vm: {} s", begin.elapsed().as_secs());
+    if !ended {
+        tally.failed.push("the VM ended early".to_owned());
+    }
+    let result = suite::report(&tally, ended);
+    booted.and(result)
+}
+
+/// The script's lines for one check.
+fn steps(check: &Check, filter: Option<&str>) -> Result<String, String> {
+    let binary = built(check)?;
+    let folder = host::root();
+    let folder = match check.package {
+        "rlxc-tests" => folder.join("tests"),
+        package => folder.join("crates").join(package),
+    };
+    let name = format!("{}/{}", check.package, check.test);
+    let words: Vec<&str> = match filter {
+        Some(filter) => vec![filter],
+        None => check.only.to_vec(),
+    };
+    Ok(format!(
+        "echo '== {name}'; cd {folder} && CARGO_MANIFEST_DIR={folder} timeout -k 10 1200 {binary} \
+         --test-threads=1 --show-output {words} || echo '{FAILED}{name}'\n",
+        folder = folder.display(),
+        binary = binary.display(),
+        words = words.join(" "),
+    ))
+}
+
+/// Builds the check's test binary and gives its path.
+fn built(check: &Check) -> Result<PathBuf, String> {
+    let mut command = host::cargo();
+    command.args(["test", "--quiet", "--no-run", "--message-format=json"]);
+    command.args(["-p", check.package, "--test", check.test]);
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|e| format!("cargo test: {e}"))?;
+    if !output.status.success() {
+        return Err(format!("{}/{} does not build", check.package, check.test));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mark = "\"executable\":\"";
+    text.lines()
+        .filter(|line| line.contains("\"kind\":[\"test\"]"))
+        .filter_map(|line| line.split_once(mark)?.1.split('"').next())
+        .map(|path| Path::new(path).to_path_buf())
+        .next_back()
+        .ok_or_else(|| format!("{}/{}: cargo named no binary", check.package, check.test))
+}

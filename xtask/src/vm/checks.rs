@@ -1,0 +1,21 @@
+//! What runs in the VM. To add a check: write a test file whose tests begin with
+//! `if std::env::var_os("RLXC_VM").is_none() { println!("skipped: the VM: cargo xtask vm-test"); return; }`
+//! (or one that can run on any machine), and name it here.
+
+/// One test binary that is built on the host and run in the VM.
+#[derive(Debug)]
+pub(crate) struct Check {
+    /// The package.
+    pub(crate) package: &'static str,
+    /// The file below its `tests/`, without `.rs`.
+    pub(crate) test: &'static str,
+    /// Only tests whose names contain one of these; empty: all.
+    pub(crate) only: &'static [&'static str],
+}
+
+/// All of them, in the order in which they run.
+pub(crate) const CHECKS: &[Check] = &[Check {
+    package: "rlxc-cgroup",
+    test: "live",
+    only: &[],
+}];
