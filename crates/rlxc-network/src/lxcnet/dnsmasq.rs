@@ -1,11 +1,15 @@
 //! DHCP and DNS on the bridge, by dnsmasq(8).
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 use nix::unistd::{Pid, User};
+use rlxc_sys::process::{pidfd_open, pidfd_send_signal};
 
 use super::Settings;
 use crate::error::{Error, Result};
@@ -75,7 +79,7 @@ pub(super) fn start(settings: &Settings, files: &Files) -> Result<()> {
     run("dnsmasq", &words)
         .map(drop)
         .map_err(|error| match error {
-            Error::Spawn { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Error::Spawn { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Error::Unsupported(
                     "dnsmasq is not installed: install the package dnsmasq-base, or set \
                  USE_LXC_BRIDGE=\"false\" and give the containers addresses yourself"
@@ -102,35 +106,55 @@ pub(super) fn running(files: &Files) -> Option<Pid> {
 }
 
 /// Ends it and waits until it is gone.
+///
+/// Gone is what its process descriptor says: the command line in /proc is empty as soon as an
+/// ending process has given its memory up, a moment before it closes its sockets, and a successor
+/// started in that moment finds the address in use.
 pub(super) fn stop(files: &Files) -> Result<()> {
     if let Some(pid) = running(files) {
-        match kill(pid, Signal::SIGTERM) {
-            Ok(()) | Err(Errno::ESRCH) => {}
-            Err(source) => {
-                return Err(Error::Kernel {
-                    what: "end dnsmasq".into(),
-                    message: None,
-                    source,
-                });
-            }
-        }
-        let mut pause = Duration::from_millis(1);
-        while Path::new(&format!("/proc/{pid}")).exists() && running(files).is_some() {
-            if pause > Duration::from_secs(1) {
-                return Err(Error::Unsupported(format!(
-                    "dnsmasq ({pid}) does not end on SIGTERM"
-                )));
-            }
-            std::thread::sleep(pause);
-            pause *= 2;
+        let failed = |source: io::Error| Error::Kernel {
+            what: format!("end dnsmasq ({pid})"),
+            message: None,
+            source: Errno::from_raw(source.raw_os_error().unwrap_or_default()),
+        };
+        match pidfd_open(pid.as_raw()) {
+            // Looked at again with the descriptor in hand: the number may be another's by now.
+            Ok(process) if running(files) == Some(pid) => end(&process, pid).map_err(failed)?,
+            Ok(_) => {}
+            Err(source) if source.raw_os_error() == Some(Errno::ESRCH as i32) => {}
+            Err(source) => return Err(failed(source)),
         }
     }
     match std::fs::remove_file(&files.pid) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::File {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::File {
             op: "remove",
             path: files.pid.clone(),
             source,
         }),
         _ => Ok(()),
     }
+}
+
+/// SIGTERM, and SIGKILL after ten seconds.
+fn end(process: &OwnedFd, pid: Pid) -> io::Result<()> {
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        match pidfd_send_signal(process, signal as i32) {
+            Err(source) if source.raw_os_error() == Some(Errno::ESRCH as i32) => return Ok(()),
+            other => other?,
+        }
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while let left = deadline.saturating_duration_since(Instant::now())
+            && !left.is_zero()
+        {
+            let mut wait = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            match poll(&mut wait, timeout) {
+                Ok(0) | Err(Errno::EINTR) => {}
+                Ok(_) => return Ok(()),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        tracing::warn!("dnsmasq ({pid}) does not end on {signal}");
+    }
+    Err(Errno::ETIMEDOUT.into())
 }
