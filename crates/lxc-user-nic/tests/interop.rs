@@ -1,5 +1,8 @@
 //! Ours called by LXC's unprivileged start, and LXC's called by our library.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+#[path = "../../rlxc-network/tests/common/cgroups.rs"]
+mod cgroups;
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
@@ -24,6 +27,11 @@ echo 'nobody veth br0 5' >/etc/lxc/lxc-usernet
 USER="setpriv --reuid 65534 --regid 65534 --clear-groups"
 "#;
 
+/// The cgroup, in every hierarchy, that the user's container starts from.
+fn cgroup() -> String {
+    format!("rlxc-net-interop-{}", std::process::id())
+}
+
 fn run(script: &str) -> Option<String> {
     let theirs = Path::new("/usr/libexec/lxc/lxc-user-nic").exists();
     if !nix::unistd::geteuid().is_root() || !theirs {
@@ -33,6 +41,7 @@ fn run(script: &str) -> Option<String> {
     let output = Command::new("unshare")
         .args(["-m", "-n", "sh", "-c", &format!("{PROLOGUE}{script}")])
         .env("PROGRAM", env!("CARGO_BIN_EXE_lxc-user-nic"))
+        .env("CGROUP", cgroup())
         .env("SELF", std::env::current_exe().unwrap())
         .output()
         .unwrap();
@@ -61,8 +70,8 @@ lxc.cgroup.relative = 1
 lxc.mount.auto = proc:rw
 END
 chown -R 65534:65534 $H; cd $H
-for c in /sys/fs/cgroup/*; do [ -d $c ] && mkdir -p $c/rlxc-network-interop && \
-    chown -R 65534:65534 $c/rlxc-network-interop && echo $$ >$c/rlxc-network-interop/cgroup.procs
+for c in /sys/fs/cgroup/*; do [ -d $c ] && mkdir -p $c/$CGROUP && \
+    chown -R 65534:65534 $c/$CGROUP && echo $$ >$c/$CGROUP/cgroup.procs
 done 2>/dev/null
 AS="$USER env HOME=$H"
 $AS lxc-start -P $H/lxc -n u1 -o $H/log -- /bin/sleep 60; echo "start: $?"
@@ -71,10 +80,10 @@ nsenter -t $pid -n ip -o addr show lan0
 ip -o link show master br0
 cat /run/lxc/nics
 $AS lxc-stop -k -P $H/lxc -n u1
-for c in /sys/fs/cgroup/*; do echo $$ >$c/cgroup.procs; rmdir $c/rlxc-network-interop; done 2>/dev/null
 for i in $(seq 300); do ip -o link show master br0 | grep -q . || break; sleep 0.01; done
 echo "left: $(ip -o link show master br0 | wc -l)"
 "#;
+    let _cgroups = cgroups::Cgroups(cgroup());
     let Some(text) = run(script) else { return };
     if !text.contains("start: 0") {
         println!("skipped: LXC's unprivileged start does not work on this machine: {text}");
