@@ -3,16 +3,17 @@
 //! The container's first process calls [`supervise`] after everything else is set up; the program
 //! `init.lxc` is the same for rootfs that call it by name.
 
+use std::cell::Cell;
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use rlxc_sys::process::{self, CloneArgs, Cloned};
+use rlxc_sys::process;
 
 /// Where a program without a slash is looked for when the environment has no PATH.
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -32,19 +33,27 @@ pub fn supervise(
     let _ = process::set_title(c"init");
     let _ = nix::sys::prctl::set_name(c"init");
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&waited_for()), None);
-    match process::clone3(&CloneArgs::default()) {
-        Ok(Cloned::Child) => {
-            let errno = execute(argv, environment);
-            started(Err(errno));
-            process::exit_now(if errno == Errno::ENOENT { 127 } else { 126 })
+    let started = Cell::new(Some(started));
+    let tell = |result| {
+        if let Some(started) = started.take() {
+            started(result);
         }
-        Ok(Cloned::Parent { pid, pidfd }) => {
-            started(Ok(()));
+    };
+    // Not clone3(2) and close_range(2): a seccomp policy may hold already, and few name them.
+    let child = rlxc_sys::fork::spawn(0, || {
+        let errno = execute(argv, environment);
+        tell(Err(errno));
+        if errno == Errno::ENOENT { 127 } else { 126 }
+    });
+    match child {
+        Ok(pid) => {
+            tell(Ok(()));
+            process::close_fds_one_by_one();
             errors_to_console();
-            Supervisor::new(pid, pidfd).run()
+            Supervisor::new(pid).run()
         }
         Err(error) => {
-            started(Err(Errno::from_raw(error.raw_os_error().unwrap_or(0))));
+            tell(Err(Errno::from_raw(error.raw_os_error().unwrap_or(0))));
             1
         }
     }
@@ -100,20 +109,16 @@ fn errors_to_console() {
     if let Ok(console) = std::fs::OpenOptions::new().write(true).open("/dev/console") {
         let _ = nix::unistd::dup2_stderr(console);
     }
-    let _ = process::close_other_fds(&[]);
 }
 
 struct Supervisor {
     command: i32,
-    /// Opened again after all inherited descriptors were closed.
     status: Option<i32>,
     stopping: Option<Instant>,
 }
 
 impl Supervisor {
-    fn new(command: i32, pidfd: OwnedFd) -> Self {
-        // Closed with the others already: its number must not be closed a second time.
-        std::mem::forget(pidfd);
+    fn new(command: i32) -> Self {
         Self {
             command,
             status: None,

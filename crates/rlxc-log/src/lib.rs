@@ -15,4 +15,4 @@ mod subscriber;
 pub use file::{LogError, default_path, open};
 pub use level::{Level, UnknownLevel};
 pub use line::{LINE_MAX, Line};
-pub use subscriber::{LogSubscriber, Settings, install};
+pub use subscriber::{LogSubscriber, Settings, descriptors, install};

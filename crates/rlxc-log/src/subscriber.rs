@@ -1,10 +1,10 @@
 use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::Write as _;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -43,7 +43,18 @@ pub struct LogSubscriber {
 /// # Errors
 /// When one was installed before.
 pub fn install(settings: Settings) -> Result<(), tracing::dispatcher::SetGlobalDefaultError> {
+    if let Some(file) = &settings.file {
+        FILE.store(file.as_raw_fd(), Ordering::Relaxed);
+    }
     tracing::subscriber::set_global_default(LogSubscriber::new(settings))
+}
+
+/// The log file of the installed subscriber, which lives as long as the process.
+static FILE: AtomicI32 = AtomicI32::new(-1);
+
+/// What a process that closes the descriptors of others has to leave open for its log.
+pub fn descriptors() -> Option<RawFd> {
+    Some(FILE.load(Ordering::Relaxed)).filter(|fd| *fd >= 0)
 }
 
 impl LogSubscriber {

@@ -33,9 +33,7 @@ fn line(context: &Context, script: &str, when: When, subject: &Subject<'_>) -> S
         words.extend([quote(&context.name), quote("net"), quote(when)]);
     }
     words.push(quote(subject.kind));
-    if subject.link.is_some() || subject.peer.is_some() {
-        words.push(quote(subject.link.unwrap_or_default()));
-    }
+    words.extend(subject.link.map(quote));
     words.extend(subject.peer.map(quote));
     words.join(" ")
 }
@@ -54,17 +52,25 @@ pub(crate) fn run(
     subject: &Subject<'_>,
 ) -> Result<()> {
     let name = if when == When::Up { "up" } else { "down" };
-    let output = Command::new("/bin/sh")
+    let mut command = Command::new("/bin/sh");
+    command
         .arg("-c")
         .arg(line(context, script, when, subject))
         .envs(context.environment.iter().map(|(k, v)| (k, v)))
         .env("LXC_NAME", &context.name)
-        .env("LXC_HOOK_VERSION", context.hook_version.to_string())
-        .env("LXC_HOOK_TYPE", name)
-        .env("LXC_HOOK_SECTION", "net")
-        .env("LXC_NET_TYPE", subject.kind)
-        .envs(subject.link.map(|link| ("LXC_NET_PARENT", link)))
-        .envs(subject.peer.map(|peer| ("LXC_NET_PEER", peer)))
+        .env("LXC_HOOK_VERSION", context.hook_version.to_string());
+    if context.hook_version > 0 {
+        command
+            .env("LXC_HOOK_TYPE", name)
+            .env("LXC_HOOK_SECTION", "net")
+            .env("LXC_NET_TYPE", subject.kind);
+        if subject.kind != "empty" {
+            // Empty without a link.
+            command.env("LXC_NET_PARENT", subject.link.unwrap_or_default());
+        }
+        command.envs(subject.peer.map(|peer| ("LXC_NET_PEER", peer)));
+    }
+    let output = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())

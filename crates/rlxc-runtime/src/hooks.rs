@@ -18,6 +18,8 @@ pub(crate) struct HookContext {
     name: String,
     version: u8,
     by_kind: BTreeMap<HookKind, Vec<String>>,
+    /// Whether `lxc.net.N.script.down` is set for a nic.
+    down_scripts: bool,
     environment: Vec<(String, String)>,
 }
 
@@ -28,6 +30,7 @@ impl HookContext {
             name: plan.name.clone(),
             version: config.hooks.version,
             by_kind: config.hooks.by_kind.clone(),
+            down_scripts: config.net.values().any(|nic| nic.script_down.is_some()),
             environment: Vec::new(),
         };
         let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
@@ -35,17 +38,17 @@ impl HookContext {
         context.set_some("LXC_CONFIG_FILE", config.rcfile.as_deref().map(path));
         if let Some(rootfs) = &plan.rootfs {
             context.set("LXC_ROOTFS_MOUNT", &path(&rootfs.mount));
-            let source = match &rootfs.backend {
-                Some(backend) => format!("{backend}:{}", rootfs.source),
-                None => rootfs.source.clone(),
-            };
-            context.set("LXC_ROOTFS_PATH", &source);
+            // As LXC gives it: without the backend.
+            context.set("LXC_ROOTFS_PATH", &rootfs.source);
         }
         context.set_some("LXC_CONSOLE", config.console.path.clone());
         context.set_some("LXC_CONSOLE_LOGPATH", config.console.logfile.clone());
         context.set("LXC_CGNS_AWARE", "1");
         let level = plan.log_level.and_then(rlxc_log::Level::from_number);
-        context.set_some("LXC_LOG_LEVEL", level.map(|level| level.name().to_owned()));
+        context.set(
+            "LXC_LOG_LEVEL",
+            level.map_or("ERROR", rlxc_log::Level::name),
+        );
         context.set("LXC_HOOK_VERSION", &config.hooks.version.to_string());
         context
     }
@@ -73,13 +76,25 @@ impl HookContext {
     }
 
     /// Whether the container's first process has to wait for the monitor before it executes init:
-    /// for hooks on the host, and for the namespaces that stop hooks get.
+    /// for hooks on the host, and for the namespaces that are told to what runs at the end.
     pub(crate) fn wait_before_init(&self) -> bool {
-        self.has(HookKind::StartHost) || self.has(HookKind::Stop)
+        self.has(HookKind::StartHost) || self.wants_namespaces()
     }
 
-    /// Runs all hooks of a kind in order; the first failure ends it. `extra` are arguments for
-    /// version 0 and variables for version 1.
+    /// Whether stop hooks or network scripts get the container's namespaces.
+    pub(crate) fn wants_namespaces(&self) -> bool {
+        self.has(HookKind::Stop) || self.down_scripts
+    }
+
+    /// Tells all hooks from now on where the container's namespaces are.
+    pub(crate) fn set_namespaces(&mut self, paths: &[(String, String)]) {
+        for (name, path) in paths {
+            self.set(&format!("LXC_{}_NS", name.to_uppercase()), path);
+        }
+    }
+
+    /// Runs all hooks of a kind in order; the first failure ends it. `extra` are more arguments
+    /// for version 0.
     pub(crate) fn run(&self, kind: HookKind, extra: &[(String, String)]) -> Result<(), StartError> {
         for script in self.by_kind.get(&kind).into_iter().flatten() {
             self.run_one(kind.name(), script, extra)?;
@@ -107,9 +122,6 @@ impl HookContext {
             command
                 .env("LXC_HOOK_TYPE", kind)
                 .env("LXC_HOOK_SECTION", "lxc");
-            for (name, value) in extra {
-                command.env(format!("LXC_{}_NS", name.to_uppercase()), value);
-            }
         }
         command.arg("-c").arg(&line);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -158,6 +170,7 @@ mod tests {
             name: "c1".into(),
             version,
             by_kind: BTreeMap::from([(HookKind::Stop, vec![script.to_owned()])]),
+            down_scripts: false,
             environment: vec![("LXC_NAME".into(), "c1".into())],
         }
     }
@@ -175,8 +188,9 @@ mod tests {
             1,
             "sh -c '[ \"$#$LXC_HOOK_TYPE$LXC_HOOK_SECTION$LXC_MNT_NS$LXC_NAME\" = 0stoplxc/xc1 ]'",
         );
-        let extra = [("mnt".to_owned(), "/x".to_owned())];
-        assert_eq!(hook.run(HookKind::Stop, &extra), Ok(()));
+        let mut hook = hook;
+        hook.set_namespaces(&[("mnt".to_owned(), "/x".to_owned())]);
+        assert_eq!(hook.run(HookKind::Stop, &[]), Ok(()));
     }
 
     #[test]

@@ -68,7 +68,8 @@ struct Setup<'a> {
 
 fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
     let plan = prepared.plan;
-    die_with_parent()?;
+    keep_only_own_descriptors(prepared)?;
+    die_with_parent(&prepared.channel)?;
     exec::reset_signals()?;
     let mut trees = std::collections::VecDeque::new();
     let mut rootfs_tree = None;
@@ -83,7 +84,7 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
     }
     if plan.namespaces.clone.contains(Namespace::User) {
         become_root(plan)?;
-        die_with_parent()?;
+        die_with_parent(&prepared.channel)?;
     }
     if prepared.unshare_net {
         let step = "network namespace";
@@ -98,6 +99,12 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
     }
     add_hook_environment(prepared);
     rootfs::make_slave()?;
+    let mut entered = false;
+    if prepared.hooks.has(HookKind::PreMount) {
+        // These hooks find the links where they belong.
+        enter(prepared)?;
+        entered = true;
+    }
     prepared.hooks.run(HookKind::PreMount, &[])?;
     let root = rootfs::attach(plan, &prepared.storage, rootfs_tree)?;
     if let Some(name) = &plan.config.uts_name
@@ -118,8 +125,9 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
     let early = hooks.has(HookKind::Mount)
         || hooks.has(HookKind::Autodev)
         || mounts::has_cgroup_mounts(plan);
-    if early {
+    if early && !entered {
         enter(prepared)?;
+        entered = true;
     }
     mounts::cgroups(&setup)?;
     prepared.hooks.run(HookKind::Mount, &[])?;
@@ -131,7 +139,7 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
     rootfs::pivot(plan, &setup.root)?;
     mounts::after_pivot(plan)?;
     dev::bind_boot_id(boot_id);
-    if !early {
+    if !entered {
         enter(prepared)?;
     }
     finish(prepared, terminals)
@@ -158,6 +166,7 @@ fn finish(
     }
     mounts::sysctls(plan)?;
     prepared.security.restrict(plan)?;
+    exec::arrange_descriptors(&prepared.inherited)?;
     let notify = prepared.security.load_seccomp()?;
     prepared.hooks.run(HookKind::Start, &[])?;
     exec::standard_streams(plan, &terminals)?;
@@ -222,8 +231,27 @@ fn unexpected() -> StartError {
 }
 
 /// SIGKILL when the monitor dies; ends at once if that has happened already.
-fn die_with_parent() -> Result<()> {
-    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).at("parent", "")
+fn die_with_parent(channel: &Channel) -> Result<()> {
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).at("parent", "")?;
+    if channel.is_hung_up() {
+        process::exit_now(1);
+    }
+    Ok(())
+}
+
+/// Closes the monitor's descriptors: the command socket, the plan, what it holds of the host.
+/// Programs of the container that run before init's execution, its start hooks for one, could
+/// take them from /proc/PID/fd of this process (CVE-2016-8649).
+fn keep_only_own_descriptors(prepared: &Prepared<'_>) -> Result<()> {
+    use std::os::fd::AsRawFd;
+    let mut keep = vec![prepared.channel.as_fd().as_raw_fd()];
+    keep.extend(&prepared.inherited);
+    keep.extend(prepared.storage.descriptor().map(|fd| fd.as_raw_fd()));
+    if let Some(pty) = &prepared.console {
+        keep.extend([pty.ptx.as_raw_fd(), pty.pts.as_raw_fd()]);
+    }
+    keep.extend(rlxc_log::descriptors());
+    process::close_other_fds(&keep).at("descriptors", "close_range")
 }
 
 /// Takes the ids of the new user namespace's root, or `lxc.init.uid` and `.gid` without one.

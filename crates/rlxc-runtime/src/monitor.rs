@@ -181,8 +181,9 @@ impl Monitor {
         if let Ok(title) = std::ffi::CString::new(title) {
             let _ = process::set_title(&title);
         }
-        nix::unistd::chdir("/").at(step, "/")?;
         if plan.daemonize {
+            // In the foreground hooks run where the caller is.
+            nix::unistd::chdir("/").at(step, "/")?;
             let _ = nix::unistd::setsid();
             process::null_streams().at(step, "/dev/null")?;
         }

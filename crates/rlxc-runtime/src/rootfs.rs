@@ -1,6 +1,6 @@
 //! From `lxc.rootfs.*` to a tree at `lxc.rootfs.mount`.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -143,6 +143,14 @@ impl Source {
         let fd = nix::fcntl::openat(&root, name, flags | OFlag::O_CLOEXEC, mode).ok()?;
         unlinkat(&root, name, UnlinkatFlags::NoRemoveDir).ok()?;
         Some(fd)
+    }
+
+    /// What the container's first process needs of it.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Device { tree, .. } => Some(tree.as_fd()),
+            _ => None,
+        }
     }
 
     /// Mounts it at `lxc.rootfs.mount`; `tree` is the idmapped tree, if there is one.

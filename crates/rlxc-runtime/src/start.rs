@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
+use nix::fcntl::{FcntlArg, SealFlag};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use rlxc_monitor::Listener;
@@ -123,7 +124,7 @@ pub fn start_exec(plan: &Plan) -> Result<std::convert::Infallible, StartError> {
     let argv = arguments(plan, &handover, None)?;
     let environment = environment(std::env::vars_os())?;
     for fd in [&handover.socket, &handover.plan] {
-        use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+        use nix::fcntl::{FdFlag, fcntl};
         fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).at("monitor", "fcntl")?;
     }
     let path = exec_path(&handover.program);
@@ -154,9 +155,13 @@ fn prepare(plan: &Plan) -> Result<Handover, StartError> {
 
 fn plan_memfd(plan: &Plan) -> std::io::Result<OwnedFd> {
     let json = serde_json::to_vec(plan).map_err(std::io::Error::other)?;
-    let mut file = File::from(memfd_create(c"rlxc-plan", MFdFlags::MFD_CLOEXEC)?);
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let mut file = File::from(memfd_create(c"rlxc-plan", flags)?);
     file.write_all(&json)?;
     file.rewind()?;
+    // Whoever gets hold of it can read it, but not change what the monitor does at the end.
+    let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK;
+    nix::fcntl::fcntl(&file, FcntlArg::F_ADD_SEALS(seals | SealFlag::F_SEAL_SEAL))?;
     Ok(file.into())
 }
 

@@ -81,6 +81,15 @@ impl Channel {
         Ok(Some((message, received.fds)))
     }
 
+    /// Whether the other end is closed.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::empty())];
+        let _ = poll(&mut fds, PollTimeout::ZERO);
+        fds[0]
+            .revents()
+            .is_some_and(|events| events.contains(PollFlags::POLLHUP))
+    }
+
     /// Waits for the next message.
     pub(crate) fn wait<T: DeserializeOwned>(&self) -> Result<Option<(T, Vec<OwnedFd>)>, Errno> {
         loop {

@@ -96,7 +96,7 @@ pub(super) fn run(
 /// What the parent does to the transient child, which the attached process inherits.
 fn prepare(target: &Target, facts: &Facts, config: &Config, pid: i32) -> Result<(), AttachError> {
     for (name, value) in &config.procfs {
-        let path = PathBuf::from(format!("/proc/{pid}/{name}"));
+        let path = PathBuf::from(format!("/proc/{pid}/{}", name.replace('.', "/")));
         fs::write(&path, value).map_err(AttachError::path("write", path))?;
     }
     crate::security::set_limits(&config.prlimits, pid)

@@ -24,6 +24,18 @@ pub(super) fn reset_signals() -> Result<()> {
     rlxc_sys::process::default_signal(Signal::SIGPIPE as i32).at("signals", "SIGPIPE")
 }
 
+/// What this process has open must not reach the container (CVE-2024-21626), but for what the caller
+/// has passed on. All that is opened later is close-on-exec.
+///
+/// Done before the seccomp policy holds, which need not allow it: few policies name close_range(2).
+pub(super) fn arrange_descriptors(inherited: &[std::os::fd::RawFd]) -> Result<()> {
+    rlxc_sys::process::cloexec_all_fds().at("init", "close_range")?;
+    for fd in inherited {
+        rlxc_sys::process::set_cloexec(*fd, false);
+    }
+    Ok(())
+}
+
 /// lxc.arch (personality(2)).
 pub(super) fn set_personality(personality: rlxc_config::Personality) -> Result<()> {
     let persona = match personality {
@@ -127,11 +139,6 @@ fn become_init(prepared: &Prepared<'_>, terminals: Terminals) -> Result<Next> {
             .at("lxc.monitor.signal.pdeath", plan.init.death_signal)?;
     } else {
         rlxc_sys::process::set_death_signal(0).at("lxc.monitor.signal.pdeath", 0)?;
-    }
-    // What this process was must not reach the container: not a descriptor (CVE-2024-21626).
-    rlxc_sys::process::cloexec_all_fds().at("init", "close_range")?;
-    for fd in &prepared.inherited {
-        rlxc_sys::process::set_cloexec(*fd, false);
     }
     if plan.mode == Mode::Execute {
         return Ok(Next::Supervise(argv, variables));

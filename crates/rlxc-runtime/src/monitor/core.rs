@@ -66,6 +66,8 @@ pub(super) struct Core {
     clone_flags: u32,
     stop_signal: i32,
     pub(super) init: Option<Init>,
+    /// Init's pid, also when it has ended.
+    pub(super) last_pid: Option<i32>,
     pub(super) terminals: Terminals,
     pub(super) cgroups: crate::cgroup::Cgroups,
     pub(super) network: Option<crate::network::Network>,
@@ -112,6 +114,7 @@ impl Core {
             clone_flags: u32::try_from(plan.namespaces.clone.0).unwrap_or(0),
             stop_signal: plan.config.signals.stop.unwrap_or(9),
             init: None,
+            last_pid: None,
             terminals: Terminals::default(),
             cgroups: crate::cgroup::Cgroups::default(),
             network: None,

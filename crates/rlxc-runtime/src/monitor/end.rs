@@ -80,17 +80,22 @@ impl Monitor {
 
     fn take_down_plan(&mut self, plan: &Plan, mut reboot: bool) -> bool {
         let mut hooks = HookContext::new(plan);
-        let config = &plan.config;
-        for (name, value) in config.environment.iter().chain(&config.environment_hooks) {
+        // lxc.environment is the container's: a PATH or LD_PRELOAD in it must not reach the host.
+        for (name, value) in &plan.config.environment_hooks {
             hooks.set(name, value);
         }
-        hooks.set("LXC_TARGET", if reboot { "reboot" } else { "stop" });
+        if let Some(pid) = self.core.last_pid {
+            hooks.set("LXC_PID", &pid.to_string());
+        }
+        let namespaces = self.namespace_paths();
+        hooks.set_namespaces(&namespaces);
         if let Some(network) = &self.core.network {
             let at_once = reboot || self.server.state() == State::Aborting;
             network.tear_down(plan, &hooks, at_once);
         }
         self.server.announce(State::Stopping);
-        if let Err(error) = hooks.run(HookKind::Stop, &self.namespace_paths()) {
+        hooks.set("LXC_TARGET", if reboot { "reboot" } else { "stop" });
+        if let Err(error) = hooks.run(HookKind::Stop, &namespaces) {
             tracing::error!("{error}");
         }
         self.core.namespaces.clear();

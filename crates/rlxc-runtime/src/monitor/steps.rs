@@ -54,7 +54,11 @@ impl Monitor {
             monitor.clone_init(child, &shared, birth_place)
         })?;
         let pid = self.init_pid()?;
+        self.core.last_pid = Some(pid);
         hooks.set("LXC_PID", &pid.to_string());
+        for (name, value) in &plan.config.environment_hooks {
+            hooks.set(name, value);
+        }
         self.guide_child(plan, &hooks, &ours, late_network)
             .and_then(|()| self.until_executed(plan, &hooks, &ours, host_ptx))
             // What failed here may only be what the child's own failure has led to.
@@ -164,7 +168,7 @@ impl Monitor {
             };
             monitor.take_descriptors(plan, described, fds, host_ptx)
         })?;
-        if hooks.has(HookKind::Stop) {
+        if hooks.wants_namespaces() {
             let pid = self.init_pid()?;
             self.keep_namespaces(plan, pid)?;
         }

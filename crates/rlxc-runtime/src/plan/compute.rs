@@ -16,6 +16,10 @@ pub enum PlanError {
     Exclusive(&'static str, &'static str),
     #[error("{0} must be set together with {1}")]
     Together(&'static str, &'static str),
+    #[error(
+        "lxc.idmap needs a user namespace: add \"user\" to lxc.namespace.clone, or remove the maps"
+    )]
+    MapsWithoutUserNamespace,
     #[error("'{0}' cannot be a container's name: no '/', not '.' or '..', 1 to 255 bytes")]
     Name(String),
     #[error("no command to execute: none was given and lxc.execute.cmd is not set")]
@@ -167,6 +171,13 @@ fn namespaces(
     let mut config = config.clone();
     config.idmap = id_maps.to_vec();
     let mut clone = rlxc_namespace::choose(&config)?.new;
+    let has_user =
+        clone.contains(Namespace::User) || config.namespace_share.contains_key(&Namespace::User);
+    let maps_are_lost = !has_user && !config.idmap.is_empty();
+    if host.euid == 0 && maps_are_lost && !config.namespace_clone.is_empty() {
+        // What should have run with the ids of nobody would run as root.
+        return Err(PlanError::MapsWithoutUserNamespace);
+    }
     if host.euid != 0 && !config.namespace_share.contains_key(&Namespace::User) {
         clone.insert(Namespace::User);
     }

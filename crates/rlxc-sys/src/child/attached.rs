@@ -1,6 +1,6 @@
 //! What the children do. Everything here runs after fork(2) of a process with threads.
 
-use std::ffi::{CStr, c_char, c_int, c_long, c_ulong};
+use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong};
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, RawFd};
 use std::ptr::{self, null, null_mut};
@@ -66,6 +66,7 @@ fn enter(plan: &AttachPlan<'_>, socket: RawFd) -> Done {
     check(Step::Dumpable, unsafe {
         libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0)
     })?;
+    close_hosts(plan, &[socket, plan.pidfd.as_raw_fd()])?;
     if plan.namespaces != 0 {
         let fd = plan.pidfd.as_raw_fd();
         // SAFETY: setns takes a descriptor and a mask.
@@ -77,6 +78,39 @@ fn enter(plan: &AttachPlan<'_>, socket: RawFd) -> Done {
     }
     if !plan.wait_early {
         hear(socket)?;
+    }
+    Ok(())
+}
+
+/// Closes what the process brings from the host and does not need any more, before anything in the
+/// container can see it: from there `/proc/PID/fd` of this process may be opened (CVE-2016-8649). A
+/// function of the caller may need any of them.
+fn close_hosts(plan: &AttachPlan<'_>, needed: &[RawFd; 2]) -> Done {
+    if matches!(plan.task, Task::Call(_)) {
+        return Ok(());
+    }
+    let terminal = plan.terminal.map_or(-1, |(pts, _)| pts.as_raw_fd());
+    let [input, output, errors] = plan.stdio;
+    let [socket, pidfd] = *needed;
+    let log = plan.log.unwrap_or(-1);
+    close_all_but(&mut [input, output, errors, terminal, socket, pidfd, log])
+}
+
+/// Closes all descriptors above 2 but these. Closed, not marked close-on-exec: what the container
+/// executes may be a link to /proc/self/fd/N, which must not lead to anything of the host
+/// (CVE-2024-21626).
+fn close_all_but(keep: &mut [RawFd]) -> Done {
+    keep.sort_unstable();
+    let mut first: c_uint = 3;
+    let ends = keep.iter().map(|fd| c_uint::try_from(*fd).unwrap_or(0));
+    for kept in ends.filter(|fd| *fd > 2).chain([c_uint::MAX]) {
+        if kept > first {
+            let last = if kept == c_uint::MAX { kept } else { kept - 1 };
+            // SAFETY: close_range takes numbers; nothing that it closes is used again.
+            let ret = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+            check(Step::CloseFds, ret)?;
+        }
+        first = kept.saturating_add(1);
     }
     Ok(())
 }
@@ -214,6 +248,10 @@ fn set_up(plan: &AttachPlan<'_>, socket: RawFd) -> Done {
         })?;
     }
     stdio(plan)?;
+    // Now, not right before the exec: a seccomp policy need not allow close_range(2).
+    if !matches!(plan.task, Task::Call(_)) {
+        close_all_but(&mut [socket, plan.log.unwrap_or(-1)])?;
+    }
     if let Some(seccomp) = &plan.seccomp {
         load_filter(seccomp, socket)?;
     }

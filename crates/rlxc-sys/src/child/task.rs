@@ -6,35 +6,12 @@ use std::ptr::{null, null_mut};
 
 use nix::errno::Errno;
 
-use super::attached::{Done, Failure, check, exit, raw_clone};
+use super::attached::{exit, raw_clone};
 use super::shell::{Search, decimal};
 use super::{AttachPlan, Candidates, Step};
 
-/// Closes all but stdio and the log. Closed, not marked: what the container executes may be a link to
-/// /proc/self/fd/N, which must not lead to anything of the host (CVE-2024-21626).
-fn close_the_rest(plan: &AttachPlan<'_>) -> Done {
-    let log = plan
-        .log
-        .and_then(|fd| u32::try_from(fd).ok())
-        .unwrap_or(0)
-        .max(2);
-    let close = |first: u32, last: u32| {
-        // SAFETY: close_range takes numbers; nothing that it closes is used again.
-        let ret = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
-        check(Step::CloseFds, ret).map(drop)
-    };
-    if log > 3 {
-        close(3, log - 1)?;
-    }
-    close(log + 1, u32::MAX)
-}
-
 /// Executes the first candidate that can be; the status is 126, 127 or 255 if none can.
 pub(super) fn execute(plan: &AttachPlan<'_>, candidates: &Candidates) -> ! {
-    if let Err(Failure(step, errno)) = close_the_rest(plan) {
-        complain(plan, step, c"", errno);
-        exit(255);
-    }
     let env = plan.environment.as_ptr();
     let mut worst = Errno::ENOENT;
     for path in &candidates.paths {
@@ -71,10 +48,6 @@ pub(super) fn execute(plan: &AttachPlan<'_>, candidates: &Candidates) -> ! {
 
 /// Executes the user's shell.
 pub(super) fn shell(plan: &AttachPlan<'_>) -> ! {
-    if let Err(Failure(step, errno)) = close_the_rest(plan) {
-        complain(plan, step, c"", errno);
-        exit(255);
-    }
     // SAFETY: getuid has no preconditions.
     let mut search = Search::new(unsafe { libc::getuid() });
     // SAFETY: the string is NUL-terminated.
