@@ -296,6 +296,7 @@ pub unsafe extern "C" fn lxc_log_init(log: *const LxcLog) -> c_int {
         file,
         syslog: None,
         stderr: !quiet,
+        filter: None,
     };
     if rlxc_log::install(settings).is_err() {
         tracing::warn!("The log is open already");

@@ -8,11 +8,13 @@
 //! lxc.container.conf(5), LOGGING; Debian's `lxc-start --logfile`.
 
 mod file;
+mod filter;
 mod level;
 mod line;
 mod subscriber;
 
 pub use file::{LogError, default_path, open};
+pub use filter::{BadFilter, Filter};
 pub use level::{Level, UnknownLevel};
 pub use line::{LINE_MAX, Line};
 pub use subscriber::{LogSubscriber, Settings, descriptors, install};

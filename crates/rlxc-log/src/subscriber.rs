@@ -11,7 +11,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 use crate::line::Place;
-use crate::{Level, Line};
+use crate::{Filter, Level, Line};
 
 /// Where events go.
 #[derive(Debug, Default)]
@@ -28,6 +28,8 @@ pub struct Settings {
     pub syslog: Option<String>,
     /// Whether errors go to standard error too.
     pub stderr: bool,
+    /// Events that go to standard error as log lines, whatever the level of the file is
+    pub filter: Option<Filter>,
 }
 
 /// The subscriber: lines to a file, to syslog and to standard error.
@@ -77,6 +79,11 @@ impl LogSubscriber {
         (recorded && level >= self.least()) || (self.settings.stderr && level >= Level::Error)
     }
 
+    fn filtered(&self, target: &str, level: Level) -> bool {
+        let filter = self.settings.filter.as_ref();
+        filter.is_some_and(|filter| filter.wants(target, level))
+    }
+
     fn to_syslog(&self, facility: &str, level: Level, category: &str, text: &str) {
         let socket = self.syslog.get_or_init(|| {
             let socket = UnixDatagram::unbound().ok()?;
@@ -100,14 +107,17 @@ impl LogSubscriber {
 
 impl Subscriber for LogSubscriber {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && self.wants(Level::of(*metadata.level()))
+        let level = Level::of(*metadata.level());
+        metadata.is_event() && (self.wants(level) || self.filtered(metadata.target(), level))
     }
 
     fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
         use tracing::level_filters::LevelFilter;
         let recorded = self.settings.file.is_some() || self.settings.syslog.is_some();
-        let filter = match self.least() {
-            _ if !recorded => LevelFilter::ERROR,
+        let recorded = recorded.then(|| self.least());
+        let shown = self.settings.filter.as_ref().and_then(Filter::least);
+        let least = recorded.into_iter().chain(shown).min();
+        let filter = match least.unwrap_or(Level::Error) {
             Level::Trace => LevelFilter::TRACE,
             Level::Debug => LevelFilter::DEBUG,
             Level::Info | Level::Notice => LevelFilter::INFO,
@@ -128,20 +138,21 @@ impl Subscriber for LogSubscriber {
     fn event(&self, event: &Event<'_>) {
         let metadata = event.metadata();
         let level = Level::of(*metadata.level());
-        if !self.wants(level) {
+        let module = metadata.target();
+        let filtered = self.filtered(module, level);
+        if !self.wants(level) && !filtered {
             return;
         }
         let mut text = Text::default();
         event.record(&mut text);
-        let body = String::from_utf8_lossy(text.0.as_bytes());
-        let module = metadata.target();
+        let body = String::from_utf8_lossy(text.line.as_bytes());
         let category = module.rsplit("::").next().unwrap_or(module);
-        let file = metadata.file().unwrap_or("-");
+        let file = text.file.as_deref().or(metadata.file()).unwrap_or("-");
         let place = Place {
             category,
             file: file.rsplit('/').next().unwrap_or(file),
             function: module.split("::").nth(1).unwrap_or(category),
-            line: metadata.line().unwrap_or(0),
+            line: text.number.or(metadata.line()).unwrap_or(0),
         };
         let Settings { prefix, name, .. } = &self.settings;
         if level >= self.least() {
@@ -163,10 +174,12 @@ impl Subscriber for LogSubscriber {
                 "{prefix}: {name}{colon}{}: {}: {} {body}",
                 place.file, place.function, place.line
             );
-            // A duplicate: the handle of std would take a lock.
-            if let Ok(fd) = std::io::stderr().as_fd().try_clone_to_owned() {
-                let _ = File::from(fd).write_all(line.finish());
-            }
+            to_stderr(line.finish());
+        } else if filtered {
+            let mut line = Line::default();
+            line.head(prefix, name, level, &place);
+            line.push(&body);
+            to_stderr(line.finish());
         }
     }
 
@@ -176,24 +189,48 @@ impl Subscriber for LogSubscriber {
 }
 
 /// The event's message, then its other fields as ` name=value`.
+/// A duplicate: the handle of std would take a lock.
+fn to_stderr(line: &[u8]) {
+    if let Ok(fd) = std::io::stderr().as_fd().try_clone_to_owned() {
+        let _ = File::from(fd).write_all(line);
+    }
+}
+
+/// The text of an event, and the place that `log.file` and `log.line` name instead of its own: an
+/// error is reported elsewhere than where it was found.
 #[derive(Default)]
-struct Text(Line);
+struct Text {
+    line: Line,
+    file: Option<String>,
+    number: Option<u32>,
+}
+
+impl Text {
+    fn add(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        let _ = match field.name() {
+            "message" => write!(self.line, "{value}"),
+            name => write!(self.line, " {name}={value}"),
+        };
+    }
+}
 
 impl Visit for Text {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let _ = if field.name() == "message" {
-            write!(self.0, "{value:?}")
-        } else {
-            write!(self.0, " {}={value:?}", field.name())
-        };
+        self.add(field, format_args!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        let _ = if field.name() == "message" {
-            write!(self.0, "{value}")
-        } else {
-            write!(self.0, " {}={value}", field.name())
-        };
+        match field.name() {
+            "log.file" => self.file = Some(value.to_owned()),
+            _ => self.add(field, format_args!("{value}")),
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        match field.name() {
+            "log.line" => self.number = u32::try_from(value).ok(),
+            _ => self.add(field, format_args!("{value}")),
+        }
     }
 }
 

@@ -324,6 +324,7 @@ fn set_up_log(plan: &Plan) {
         file,
         syslog: plan.config.log.syslog.clone(),
         stderr: false,
+        filter: None,
     });
     if let Some(error) = failed {
         tracing::warn!("{error}");

@@ -126,6 +126,35 @@ impl Callback {
     ) -> Self {
         Self { function, payload }
     }
+
+    /// A closure, for programs with one thread only (the command line tools). It is never freed:
+    /// the child that calls it has a copy of its own.
+    ///
+    /// # Errors
+    /// `EBUSY` when the calling process has more than one thread.
+    pub fn of(closure: impl FnOnce() -> i32 + 'static) -> std::io::Result<Self> {
+        if !crate::fork::single_threaded()? {
+            return Err(std::io::Error::from_raw_os_error(libc::EBUSY));
+        }
+        let boxed: Boxed = Some(Box::new(closure));
+        let payload: *mut Boxed = Box::leak(Box::new(boxed));
+        Ok(Self {
+            function: call_boxed,
+            payload: payload.cast(),
+        })
+    }
+}
+
+type Boxed = Option<Box<dyn FnOnce() -> i32>>;
+
+unsafe extern "C" fn call_boxed(payload: *mut c_void) -> c_int {
+    // SAFETY: `Callback::of` leaked this box; the process that calls has a copy of the memory and
+    // a single thread, so that nobody else holds a reference.
+    let boxed = unsafe { &mut *payload.cast::<Boxed>() };
+    let Some(closure) = boxed.take() else {
+        return 255;
+    };
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(closure)).unwrap_or(255)
 }
 
 macro_rules! steps {

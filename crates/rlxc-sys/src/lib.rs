@@ -18,6 +18,7 @@ pub mod loopdev;
 pub mod mount;
 pub mod namespace;
 pub mod process;
+pub mod regex;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;
