@@ -39,6 +39,9 @@ pub fn main() -> ExitCode {
         .first()
         .map(|w| w.to_string_lossy().into_owned())
         .unwrap_or_default();
+    if let Some(verb) = first.strip_prefix("lxc-").and_then(Verb::of_lxc) {
+        return personality::run(verb, first.clone(), true, words);
+    }
     match Verb::of_name(&first) {
         Some(verb) => personality::run(verb, format!("rlxc {first}"), false, words),
         None => personality::top(&first, &words),

@@ -11,18 +11,31 @@ use rlxc_log::Level;
 use crate::context::{Common, Context, Failure};
 use crate::verbs::{VERBS, Verb};
 
+/// LXC's tools that share none of the others' options.
+const APART: [&str; 4] = ["checkconfig", "config", "update-config", "usernsexec"];
+
+/// LXC's tools that take no container's name.
+const NAMELESS: [&str; 6] = [
+    "autostart",
+    "checkconfig",
+    "config",
+    "unshare",
+    "update-config",
+    "usernsexec",
+];
+
 /// The complete clap command of a verb, also for completions and man pages.
 pub fn command(verb: &Verb, lxc: bool) -> Command {
-    let name = if lxc {
-        format!("lxc-{}", verb.name)
-    } else {
-        format!("rlxc-{}", verb.name)
-    };
     let mut command = Command::new(verb.name)
-        .bin_name(name)
+        .bin_name(match lxc {
+            true => format!("lxc-{}", verb.name),
+            false => format!("rlxc {}", verb.name),
+        })
         .about(verb.about)
         .version(rlxc::VERSION);
     command = (verb.options)(command);
+    let own: Vec<char> = command.get_arguments().filter_map(Arg::get_short).collect();
+    let verbose = command.get_arguments().all(|arg| arg.get_id() != "verbose");
     command = Common::augment_args(command);
     if verb.short_rcfile {
         command = command.mut_arg("rcfile", |arg| arg.short('f'));
@@ -31,29 +44,73 @@ pub fn command(verb: &Verb, lxc: bool) -> Command {
         // lxc-config's -l is its own.
         command = command.mut_arg("logpriority", |arg| arg.short(None));
     }
-    let order = |i: usize| 1000 + i;
-    command = command
-        .mut_arg("logfile", |a| a.display_order(order(0)))
-        .mut_arg("logpriority", |a| a.display_order(order(1)))
-        .mut_arg("quiet", |a| a.display_order(order(2)))
-        .mut_arg("lxcpath", |a| a.display_order(order(3)))
-        .mut_arg("rcfile", |a| a.display_order(order(4)))
-        .mut_arg("format", |a| a.hide(lxc || !verb.lists));
+    for (at, id) in COMMON.iter().enumerate().take(5) {
+        command = command.mut_arg(id, |a| a.display_order(1000 + at));
+    }
+    command = command.mut_arg("name", |a| a.display_order(0));
     if lxc {
-        command = command
-            .disable_help_flag(true)
-            .disable_version_flag(true)
-            .infer_long_args(true)
-            .arg(
-                flag("help", "Print this help")
-                    .short('?')
-                    .short_alias('h')
-                    .display_order(order(5)),
-            )
-            .arg(flag("usage", "Print the options in short").display_order(order(6)))
-            .arg(flag("version", "Print the version").display_order(order(7)));
+        command = with_lxc_options(verb, command);
+    } else {
+        command = command.mut_arg("format", |a| a.hide(!verb.lists));
+        if NAMELESS.contains(&verb.name) {
+            command = command.mut_arg("name", |a| a.hide(true));
+        }
+        if verbose {
+            let arg = Arg::new("verbosity")
+                .long("verbose")
+                .action(ArgAction::Count)
+                .help("Tell more on standard error (twice or thrice: still more)")
+                .display_order(1005);
+            command = command.arg(match own.contains(&'v') {
+                true => arg,
+                false => arg.short('v'),
+            });
+        }
     }
     command.args_override_self(true)
+}
+
+/// What LXC's tool of that name has: its help and version options, and nothing of ours.
+fn with_lxc_options(verb: &Verb, mut command: Command) -> Command {
+    let order = |i: usize| 1005 + i;
+    let help = flag("help", "Print this help").display_order(order(0));
+    command = command
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .infer_long_args(true)
+        .arg(help.short('?').short_alias('h'))
+        .arg(flag("usage", "Print the options in short").display_order(order(1)))
+        .arg(flag("version", "Print the version").display_order(order(2)));
+    let mut foreign = vec!["format", "dry_run", "timings", "ready"];
+    if APART.contains(&verb.name) {
+        foreign.extend(COMMON.iter().take(5));
+    }
+    if NAMELESS.contains(&verb.name) {
+        foreign.push("name");
+    }
+    let present: Vec<_> = foreign
+        .into_iter()
+        .filter(|id| command.get_arguments().any(|arg| arg.get_id() == id))
+        .collect();
+    for id in present {
+        // An argument cannot be taken away, and without names it would be a positional one.
+        command = command.mut_arg(id, |arg| {
+            let bare = Arg::new(arg.get_id().clone())
+                .action(arg.get_action().clone())
+                .value_parser(arg.get_value_parser().clone());
+            let bare = bare.long(format!("\u{1}{id}")).hide(true);
+            match id {
+                "format" => bare.default_value("table"),
+                _ => bare,
+            }
+        });
+    }
+    if ["unshare", "usernsexec"].contains(&verb.name) {
+        command = command.mut_arg("words", |arg| {
+            arg.trailing_var_arg(false).allow_hyphen_values(false)
+        });
+    }
+    command
 }
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
@@ -76,26 +133,37 @@ pub fn top_command() -> Command {
 
 /// Parses the words of one verb and carries it out.
 pub(crate) fn run(verb: &Verb, tool: String, lxc: bool, words: Vec<OsString>) -> ExitCode {
+    let called = words.first().cloned().unwrap_or_default();
+    let called = called.to_string_lossy().into_owned();
     let words = (verb.rewrite)(words);
+    let odd = words.iter().find(|word| word.to_str().is_none()).cloned();
     let mut command = command(verb, lxc);
-    if !lxc {
-        command = command.bin_name(format!("rlxc {}", verb.name));
-    }
     let matches = match command.try_get_matches_from_mut(words) {
         Ok(matches) => matches,
+        Err(error) if error.kind() == ErrorKind::InvalidUtf8 => return not_utf8(&tool, odd),
         Err(error) if !lxc => return own_complaint(&error),
-        Err(error) => return getopt_complaint(&tool, verb, &mut command, &error),
+        Err(error) => return getopt_complaint(&tool, &called, verb, &mut command, &error),
     };
-    if lxc && let Some(code) = asked_for_help(&tool, verb, &mut command, &matches) {
+    // lxc-config prints two lines of usage, as without an argument.
+    let short = verb.name == "config" && lxc && matches.get_flag("help");
+    if lxc
+        && !short
+        && let Some(code) = asked_for_help(&tool, verb, &mut command, &matches)
+    {
         return code;
     }
     let common = match Common::from_arg_matches(&matches) {
         Ok(common) => common,
         Err(error) => return own_complaint(&error),
     };
-    let context = Context { tool, lxc, common };
-    if let Err(failure) = start_log(&context) {
-        context.report(&failure);
+    let context = Context {
+        tool,
+        called,
+        lxc,
+        common,
+    };
+    if let Err(failure) = start_log(verb, &context, &matches) {
+        context.say(&format!("{}: {}", context.tool, failure.message));
         return ExitCode::from(1);
     }
     match (verb.run)(&matches, &context) {
@@ -107,15 +175,61 @@ pub(crate) fn run(verb: &Verb, tool: String, lxc: bool, words: Vec<OsString>) ->
     }
 }
 
+fn not_utf8(tool: &str, word: Option<OsString>) -> ExitCode {
+    use std::os::unix::ffi::OsStrExt;
+    let word = word.unwrap_or_default();
+    let shown = word.as_bytes().escape_ascii();
+    let _ = writeln!(
+        std::io::stderr(),
+        "{tool}: '{shown}' is no text in UTF-8: names of containers and values must be"
+    );
+    ExitCode::from(1)
+}
+
+/// The container that a call is about, as far as the words tell.
+fn name_of(verb: &Verb, context: &Context, matches: &ArgMatches) -> String {
+    let positional = || {
+        if NAMELESS.contains(&verb.name) || ["ls", "monitor"].contains(&verb.name) {
+            return None;
+        }
+        if let Ok(words) = matches.try_get_many::<String>("words") {
+            return words?.next().cloned();
+        }
+        let mut words = matches.try_get_many::<OsString>("words").ok()??;
+        words.next()?.to_str().map(str::to_owned)
+    };
+    let name = context.common.name.clone().or_else(positional);
+    // What cannot be a name is no name of a log file either.
+    name.filter(|name| !name.contains('/') && name != ".." && name != ".")
+        .unwrap_or_default()
+}
+
+/// What goes to standard error as log lines: `RLXC_LOG`, else so many -v.
+fn stderr_filter(context: &Context, matches: &ArgMatches) -> Option<rlxc_log::Filter> {
+    if let Some(text) = std::env::var_os("RLXC_LOG").filter(|text| !text.is_empty()) {
+        match text.to_string_lossy().parse() {
+            Ok(filter) => return Some(filter),
+            Err(error) => context.say(&format!("{}: RLXC_LOG: {error}", context.tool)),
+        }
+    }
+    let level = match matches.try_get_one::<u8>("verbosity").ok().flatten()? {
+        0 => return None,
+        1 => Level::Info,
+        2 => Level::Debug,
+        _ => Level::Trace,
+    };
+    Some(rlxc_log::Filter::of_level(level))
+}
+
 /// LXC's logging: `-o` a file, `-l` a level; the level alone writes the default file.
-fn start_log(context: &Context) -> Result<(), Failure> {
+fn start_log(verb: &Verb, context: &Context, matches: &ArgMatches) -> Result<(), Failure> {
     let common = &context.common;
     // An unknown word counts as not set, as in LXC.
     let level: Option<Level> = common
         .logpriority
         .as_deref()
         .and_then(|word| word.parse().ok());
-    let name = common.name.clone().unwrap_or_default();
+    let name = name_of(verb, context, matches);
     let path = match (&common.logfile, level) {
         (Some(path), _) => Some(path.clone()),
         (None, Some(_)) if !name.is_empty() => Some(default_log(context, &name)),
@@ -132,11 +246,12 @@ fn start_log(context: &Context) -> Result<(), Failure> {
     };
     let settings = rlxc_log::Settings {
         prefix: context.tool.clone(),
-        name,
+        name: crate::output::safe(&name),
         level,
         file,
         syslog: None,
         stderr: !common.quiet && context.lxc,
+        filter: stderr_filter(context, matches),
     };
     let _ = rlxc_log::install(settings);
     Ok(())
@@ -160,8 +275,10 @@ fn own_complaint(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::from(error.use_stderr()))
 }
 
+/// What getopt says, then the help; a value that is wrong ends without it.
 fn getopt_complaint(
     tool: &str,
+    called: &str,
     verb: &Verb,
     command: &mut Command,
     error: &clap::Error,
@@ -172,19 +289,25 @@ fn getopt_complaint(
     };
     let option = said(ContextKind::InvalidArg).unwrap_or_default();
     let bare = option
-        .split([' ', '='])
+        .split([' ', '=', '['])
         .next()
         .unwrap_or_default()
         .to_owned();
+    let missing = said(ContextKind::InvalidValue).is_none_or(|v| v.is_empty());
     let line = match (error.kind(), bare.strip_prefix("--")) {
         (ErrorKind::UnknownArgument, Some(_)) => format!("unrecognized option '{bare}'"),
         (ErrorKind::UnknownArgument, None) if bare.len() > 1 && bare.starts_with('-') => {
             format!("invalid option -- '{}'", &bare[1..])
         }
-        (ErrorKind::InvalidValue, Some(_))
-            if said(ContextKind::InvalidValue).is_none_or(|v| v.is_empty()) =>
-        {
+        (ErrorKind::InvalidValue, Some(_)) if missing => {
             format!("option '{bare}' requires an argument")
+        }
+        (ErrorKind::InvalidValue, None) if missing && bare.starts_with('-') => {
+            format!("option requires an argument -- '{}'", &bare[1..])
+        }
+        (ErrorKind::InvalidValue | ErrorKind::ValueValidation, _) => {
+            let _ = writeln!(std::io::stderr(), "{tool}: could not parse command line");
+            return ExitCode::from(1);
         }
         _ => error
             .to_string()
@@ -195,7 +318,7 @@ fn getopt_complaint(
             .to_owned(),
     };
     let text = help(tool, verb, command);
-    let _ = write!(std::io::stderr(), "{tool}: {line}\n{text}");
+    let _ = write!(std::io::stderr(), "{called}: {line}\n{text}");
     ExitCode::from(1)
 }
 
@@ -236,11 +359,13 @@ fn help(tool: &str, verb: &Verb, command: &mut Command) -> String {
         verb.usage, verb.about
     );
     let shown = |arg: &&Arg| !arg.is_hide_set() && !arg.is_positional();
-    let (common, own): (Vec<&Arg>, Vec<&Arg>) = command
+    let (common, mut own): (Vec<&Arg>, Vec<&Arg>) = command
         .get_arguments()
         .filter(shown)
-        .partition(|arg| COMMON.contains(&arg.get_id().as_str()));
-    let mut list = |args: &[&Arg]| {
+        .partition(|arg| COMMON.contains(&arg.get_id().as_str()) && arg.get_id() != "rcfile");
+    own.sort_by_key(|arg| arg.get_id() != "name");
+    let list = |args: &[&Arg]| {
+        let mut text = String::new();
         for arg in args {
             let name = option_text(arg);
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
@@ -249,17 +374,11 @@ fn help(tool: &str, verb: &Verb, command: &mut Command) -> String {
                 _ => format!("  {name}\n  {:<33}{help}\n", ""),
             });
         }
+        text
     };
-    list(&own);
-    list(&[]);
-    let mut rest = String::new();
-    std::mem::swap(&mut rest, &mut text);
-    let mut text = rest;
+    text.push_str(&list(&own));
     text.push_str("\nCommon options :\n");
-    for arg in common {
-        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-        text.push_str(&format!("  {:<33}{help}\n", option_text(arg)));
-    }
+    text.push_str(&list(&common));
     text.push_str(&format!(
         "\nSee the {tool} man page for further information.\n\n"
     ));

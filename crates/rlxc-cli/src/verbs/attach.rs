@@ -132,13 +132,6 @@ impl Attach {
             options.flags |= flags::LSM_LABEL;
             options.lsm_label = Some(label.clone());
         }
-        for variable in &self.set_var {
-            if !variable.contains('=') {
-                return Err(Failure::new(format!(
-                    "'{variable}' is not of the form NAME=VALUE"
-                )));
-            }
-        }
         let terminal = std::io::stdin().is_terminal()
             || std::io::stdout().is_terminal()
             || std::io::stderr().is_terminal();
@@ -157,7 +150,7 @@ fn elevated(list: &str) -> Result<u32, Failure> {
         "CGROUP" => Ok(all | flags::MOVE_TO_CGROUP),
         "CAP" => Ok(all | flags::DROP_CAPABILITIES),
         "LSM" => Ok(all | flags::LSM),
-        other => Err(Failure::new(format!(
+        other => Err(Failure::usage(format!(
             "invalid privilege '{other}': CAP, CGROUP or LSM"
         ))),
     })
@@ -177,7 +170,7 @@ pub(super) fn namespaces(list: &str) -> Result<u64, Failure> {
             "TIME" => Namespace::Time,
             other => {
                 let found = Namespace::ALL.into_iter().find(|ns| ns.name() == other);
-                found.ok_or_else(|| Failure::new(format!("invalid namespace '{other}'")))?
+                found.ok_or_else(|| Failure::usage(format!("invalid namespace '{other}'")))?
             }
         };
         Ok(all | namespace.clone_flag())
@@ -187,7 +180,9 @@ pub(super) fn namespaces(list: &str) -> Result<u64, Failure> {
 /// The execution domain of an architecture's name, as `lxc.arch` knows it.
 fn personality(arch: &str) -> Result<u64, Failure> {
     let mut document = Document::new();
-    document.set("lxc.arch", arch).map_err(rlxc::Error::from)?;
+    document
+        .set("lxc.arch", arch)
+        .map_err(|error| Failure::usage(error.to_string()))?;
     match document.config().arch {
         Some(Personality::Linux32) => Ok(8),
         Some(Personality::Linux) => Ok(0),

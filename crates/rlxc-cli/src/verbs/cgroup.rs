@@ -17,7 +17,7 @@ impl Run for Cgroup {
     fn run(mut self, context: &Context) -> Outcome {
         let container = context.bare(&mut self.words)?;
         let (file, value) = match self.words.as_slice() {
-            [] => return Err(Failure::new("Missing state object")),
+            [] => return Err(Failure::usage("Missing state object")),
             [file] => (file, None),
             [file, value, ..] => (file, Some(value)),
         };
@@ -30,11 +30,26 @@ impl Run for Cgroup {
             )));
         }
         match value {
-            Some(value) => container.set_cgroup_item(file, value)?,
+            Some(value) => container.set_cgroup_item(file, value).map_err(|error| {
+                Failure::from(error).because_of(format!(
+                    "Failed to assign '{value}' value to '{file}' for '{}'",
+                    container.name()
+                ))
+            })?,
             None => {
-                let text = container.cgroup_item(file)?;
+                let text = container.cgroup_item(file).map_err(|error| {
+                    Failure::from(error).because_of(format!(
+                        "Failed to retrieve value of '{file}' for '{}:{}'",
+                        container.lxcpath().display(),
+                        container.name()
+                    ))
+                })?;
                 let mut out = std::io::stdout().lock();
-                writeln!(out, "{}", text.strip_suffix('\n').unwrap_or(&text))?;
+                // LXC's tool ends the file's own last line once more.
+                match context.lxc {
+                    true => writeln!(out, "{text}")?,
+                    false => writeln!(out, "{}", text.strip_suffix('\n').unwrap_or(&text))?,
+                }
             }
         }
         Ok(0)

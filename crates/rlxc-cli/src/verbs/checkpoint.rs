@@ -45,17 +45,17 @@ impl Run for Checkpoint {
     fn run(mut self, context: &Context) -> Outcome {
         let container = context.container(&mut self.words)?;
         let Some(directory) = self.checkpoint_dir else {
-            return Err(Failure::new("-D is required"));
+            return Err(Failure::usage("-D is required"));
         };
         let for_restore = self.daemon || self.foreground;
         let for_dump = self.stop || self.pre_dump || self.predump_dir.is_some();
         if self.restore && for_dump {
-            return Err(Failure::new(
+            return Err(Failure::usage(
                 "-s, -p and --predump-dir are not compatible with -r",
             ));
         }
         if !self.restore && for_restore {
-            return Err(Failure::new("-F and -d are only for -r"));
+            return Err(Failure::usage("-F and -d are only for -r"));
         }
         if self.stop && self.pre_dump {
             return Err(Failure::new("-s is not compatible with -p"));
@@ -65,9 +65,13 @@ impl Run for Checkpoint {
                 "only root can checkpoint or restore containers",
             ));
         }
+        if !container.is_defined() {
+            return Err(Failure::new(format!("{} is not defined", container.name())));
+        }
         if self.restore {
-            if !container.is_defined() {
-                return Err(Failure::new(format!("{} is not defined", container.name())));
+            if container.is_running() {
+                let text = format!("{} is running, not restoring", container.name());
+                return Err(Failure::new(text));
             }
             return Err(Failure::new(format!(
                 "restoring {} from {} is not possible: a restored container would have no monitor in this version",

@@ -39,7 +39,7 @@ impl Run for Config {
         }
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         match words.as_slice() {
-            [] => usage(),
+            [] => usage(&context.called),
             ["check", files @ ..] if !context.lxc => check(files, context),
             ["explain", key] if !context.lxc => explain(key),
             ["keys"] if !context.lxc => keys(context),
@@ -49,13 +49,13 @@ impl Run for Config {
     }
 }
 
-fn usage() -> Outcome {
+fn usage(called: &str) -> Outcome {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "Usage: lxc-config -l: list all available configuration items"
+        "Usage: {called} -l: list all available configuration items"
     )?;
-    writeln!(out, "       lxc-config item: print configuration item")?;
+    writeln!(out, "       {called} item: print configuration item")?;
     Ok(0)
 }
 

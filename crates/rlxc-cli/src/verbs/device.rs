@@ -19,34 +19,46 @@ impl Run for Device {
             return Err(Failure::new("lxc-device must be run as root"));
         }
         let container = context.bare(&mut self.words)?;
-        let (action, device, inside) = match self.words.as_slice() {
-            [action, device] => (action, device, None),
-            [action, device, inside] => (action, device, Some(inside)),
-            _ => return Err(Failure::new("Error: Command and device name missing")),
-        };
         if !container.is_running() {
             return Err(Failure::new(format!(
                 "Container {} is not running",
                 container.name()
             )));
         }
+        let (action, device, inside) = match self.words.as_slice() {
+            [action, device] => (action, device, None),
+            [action, device, inside] => (action, device, Some(inside)),
+            _ => {
+                return Err(Failure::new(
+                    "Error: no command given (Please see --help output)",
+                ));
+            }
+        };
         let is_interface =
             Path::new("/sys/class/net").join(device).exists() && !device.contains('/');
         let inside_name = inside.map(String::as_str);
         let path = Path::new(device);
-        match action.as_str() {
-            "add" if is_interface => container.attach_interface(device, inside_name)?,
-            "add" => container.add_device_node(path, inside.map(Path::new))?,
+        let done = match action.as_str() {
+            "add" if is_interface => container.attach_interface(device, inside_name),
+            "add" => container.add_device_node(path, inside.map(Path::new)),
             "del" if path.is_absolute() => {
-                container.remove_device_node(path, inside.map(Path::new))?;
+                container.remove_device_node(path, inside.map(Path::new))
             }
-            "del" => container.detach_interface(device, inside_name)?,
-            other => {
-                return Err(Failure::new(format!(
-                    "Error: Please use add or del, not {other}"
-                )));
+            "del" => container.detach_interface(device, inside_name),
+            _ => {
+                return Err(Failure::new(
+                    "Error: Please use add or del (Please see --help output)",
+                ));
             }
-        }
+        };
+        done.map_err(|error| {
+            let (did, way) = match action.as_str() {
+                "add" => ("add", "to"),
+                _ => ("del", "from"),
+            };
+            let name = container.name();
+            Failure::from(error).because_of(format!("Failed to {did} {device} {way} {name}"))
+        })?;
         Ok(0)
     }
 }

@@ -39,18 +39,16 @@ fn change(
 ) -> Outcome {
     let container = context.bare(&mut words)?;
     context.check_control(&container)?;
-    let failed = |failure: Failure| Failure {
-        message: format!(
-            "Failed to {verb} {}:{}: {}",
+    let failed = |failure: Failure| {
+        failure.because_of(format!(
+            "Failed to {verb} {}:{}",
             container.lxcpath().display(),
-            container.name(),
-            failure.message
-        ),
-        ..failure
+            container.name()
+        ))
     };
     if !container.is_running() {
-        // Nothing to thaw: LXC counts that as done.
-        if verb == "unfreeze" {
+        // Nothing to thaw: LXC counts that as done, for a container that there is.
+        if verb == "unfreeze" && container.is_defined() {
             return Ok(0);
         }
         let not_running = rlxc::Error::NotRunning {

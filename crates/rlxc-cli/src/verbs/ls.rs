@@ -1,21 +1,25 @@
 use std::collections::BTreeSet;
-use std::io::{IsTerminal, Write};
+use std::fs::File;
+use std::io::{IsTerminal, Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::rc::Rc;
 
 use clap::Args;
-use regex_lite::Regex;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use rlxc::attach::{AttachOptions, AttachTask, Callback, EnvPolicy};
 use rlxc::monitor::Command;
-use rlxc::{Client, State, list_active, list_all, list_defined};
+use rlxc::{Client, Container, State, list_active, list_all, list_defined};
+use rlxc_sys::regex::Regex;
 use serde_json::Value;
 
 use super::Run;
 use super::ls_cells::{Column, Row};
-use crate::context::{Context, Failure, Outcome};
+use crate::context::{Context, Failure, Manner, Outcome};
 use crate::output::{Format, columns, print_value, safe};
 
 /// Options of `ls`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Ls {
     /// One name a line
     #[arg(short = '1', long)]
@@ -43,7 +47,7 @@ pub(crate) struct Ls {
     defined: bool,
     /// Show nested containers too, N levels deep (5)
     #[arg(long, value_name = "NUM", num_args = 0..=1, require_equals = true, default_missing_value = "5")]
-    nesting: Option<u32>,
+    nesting: Option<String>,
     /// Only names that match the regular expression
     #[arg(long, value_name = "REGEX")]
     filter: Option<String>,
@@ -67,47 +71,46 @@ const DEFAULT: [Column; 7] = [
 
 impl Run for Ls {
     fn run(self, context: &Context) -> Outcome {
-        let lxcpath = context.lxcpath();
-        let chosen = self.columns()?;
-        if self.nesting.is_some() {
-            return Err(
-                Failure::new("nested containers are not listed by this version")
-                    .remedy("run rlxc ls inside: rlxc attach NAME -- rlxc ls"),
-            );
+        let query = self.query(context)?;
+        let rows = query.rows(&context.lxcpath(), self.depth())?;
+        match query.fancy {
+            true => print_fancy(&rows, &query.columns, context.common.format),
+            false => print_plain(&rows, self.line),
         }
-        let names = self.names(&lxcpath, context)?;
-        let machine = context.common.format != Format::Table;
-        let with_state = self.active || self.running || self.frozen;
-        let fancy = self.fancy || machine;
-        let mut rows: Vec<Row> = names.into_iter().map(Row::new).collect();
-        if with_state || fancy && chosen.contains(&Column::State) {
-            ask_states(&mut rows, &lxcpath)?;
-        }
-        rows.retain(|row| self.wants(row.state));
-        let groups: Vec<&str> = self
-            .groups
-            .iter()
-            .flat_map(|list| list.split(','))
-            .collect();
-        let needs = |columns: &[Column]| fancy && chosen.iter().any(|c| columns.contains(c));
-        if !groups.is_empty() || needs(&[Column::Autostart, Column::Groups, Column::Unprivileged]) {
-            for row in &mut rows {
-                row.read_config(&lxcpath);
-            }
-            let member = |row: &Row| groups.iter().all(|g| row.groups.iter().any(|own| own == g));
-            rows.retain(member);
-        }
-        if !fancy {
-            return print_plain(&rows, self.line);
-        }
-        for row in &mut rows {
-            row.ask_details(&lxcpath, &chosen);
-        }
-        print_fancy(&rows, &chosen, context.common.format)
     }
 }
 
+/// What is asked for, at every level of nesting.
+struct Query {
+    ls: Ls,
+    columns: Vec<Column>,
+    fancy: bool,
+    groups: Vec<String>,
+    /// `Err`: a pattern that is none, which matches nothing, as in LXC
+    pattern: Option<Result<Regex, rlxc_sys::regex::BadPattern>>,
+}
+
 impl Ls {
+    fn query(&self, context: &Context) -> Result<Rc<Query>, Failure> {
+        let pattern = self
+            .filter
+            .as_ref()
+            .or(context.common.name.as_ref())
+            .or(self.words.first());
+        Ok(Rc::new(Query {
+            ls: self.clone(),
+            columns: self.columns()?,
+            fancy: self.fancy || context.common.format != Format::Table,
+            groups: self
+                .groups
+                .iter()
+                .flat_map(|list| list.split(','))
+                .map(str::to_owned)
+                .collect(),
+            pattern: pattern.map(|pattern| Regex::new(pattern)),
+        }))
+    }
+
     fn columns(&self) -> Result<Vec<Column>, Failure> {
         match &self.fancy_format {
             None => Ok(DEFAULT.to_vec()),
@@ -115,15 +118,129 @@ impl Ls {
                 .split(',')
                 .filter(|word| !word.trim().is_empty())
                 .map(|word| {
-                    Column::of_name(word.trim())
-                        .ok_or_else(|| Failure::new(format!("Invalid key: {}", safe(word))))
+                    Column::of_name(word.trim()).ok_or_else(|| {
+                        Failure::of(Manner::Plain, format!("Invalid key: {}", safe(word)))
+                    })
                 })
                 .collect(),
         }
     }
 
+    /// How deep to look; a number that is none asks for nothing.
+    fn depth(&self) -> u32 {
+        self.nesting
+            .as_deref()
+            .map_or(0, |n| n.parse().unwrap_or(0))
+    }
+
+    /// Whether only containers in some states are wanted that only their monitors can tell of.
+    fn by_state(&self) -> bool {
+        self.active || self.running || self.frozen
+    }
+
+    /// Each option narrows the choice further.
+    fn wants(&self, state: Option<State>) -> bool {
+        let is = |wanted| state == Some(wanted);
+        (!self.active || is(State::Running) || is(State::Frozen))
+            && (!self.running || is(State::Running))
+            && (!self.frozen || is(State::Frozen))
+            && (!self.stopped || is(State::Stopped))
+    }
+}
+
+impl Query {
+    /// The containers below `lxcpath`, with those inside them as far as `depth`.
+    fn rows(self: &Rc<Self>, lxcpath: &Path, depth: u32) -> Result<Vec<Row>, Failure> {
+        let ls = &self.ls;
+        let mut rows: Vec<Row> = self.names(lxcpath)?.into_iter().map(Row::new).collect();
+        let on_demand = |columns: &[Column]| {
+            self.fancy && self.columns.iter().any(|column| columns.contains(column))
+        };
+        let live = [
+            Column::State,
+            Column::Pid,
+            Column::Ram,
+            Column::Swap,
+            Column::Interface,
+            Column::Ipv4,
+            Column::Ipv6,
+        ];
+        if ls.by_state() || depth > 0 || on_demand(&live) {
+            ask_states(&mut rows, lxcpath)?;
+            rows.retain(|row| ls.wants(row.state));
+        }
+        let config = [Column::Autostart, Column::Groups, Column::Unprivileged];
+        if !self.groups.is_empty() || on_demand(&config) {
+            for row in &mut rows {
+                row.read_config(lxcpath);
+            }
+            let member = |row: &Row| {
+                let own = &row.groups;
+                self.groups.iter().all(|group| own.contains(group))
+            };
+            rows.retain(member);
+        }
+        if self.fancy {
+            for row in &mut rows {
+                row.ask_details(lxcpath, &self.columns);
+            }
+        }
+        if depth == 0 {
+            return Ok(rows);
+        }
+        let mut all = Vec::new();
+        for row in rows {
+            let inside = match row.state {
+                Some(State::Running) => self.inside(lxcpath, &row.name, depth - 1),
+                _ => Vec::new(),
+            };
+            all.push(row);
+            all.extend(inside.into_iter().map(Row::deeper));
+        }
+        Ok(all)
+    }
+
+    /// What the container `name` has below its own lxcpath, looked at from inside. A container that
+    /// cannot be entered is one without others in it.
+    fn inside(self: &Rc<Self>, lxcpath: &Path, name: &str, depth: u32) -> Vec<Row> {
+        let look = || -> Result<Vec<Row>, Failure> {
+            let container = Container::new(name, Some(lxcpath))?;
+            let memory = memfd_create(c"rows", MFdFlags::MFD_CLOEXEC);
+            let mut answer = File::from(memory.map_err(std::io::Error::from)?);
+            let mut theirs = answer.try_clone()?;
+            let options = AttachOptions {
+                env_policy: EnvPolicy::Clear,
+                ..AttachOptions::default()
+            };
+            // This program has a single thread, so that the child may do what it likes.
+            let query = Rc::clone(self);
+            let list = move || {
+                let rows = query.rows(&rlxc::default_lxcpath(), depth);
+                let json = rows.ok().and_then(|rows| serde_json::to_vec(&rows).ok());
+                let written = json.map(|json| theirs.write_all(&json));
+                i32::from(!matches!(written, Some(Ok(()))))
+            };
+            let task = AttachTask::Call(Callback::of(list)?);
+            container
+                .attach(&options, task)?
+                .wait()
+                .map_err(rlxc::Error::from)?;
+            answer.rewind()?;
+            let mut json = Vec::new();
+            answer.read_to_end(&mut json)?;
+            Ok(serde_json::from_slice(&json).unwrap_or_default())
+        };
+        match look() {
+            Ok(rows) => rows,
+            Err(failure) => {
+                tracing::warn!("cannot look into {name}: {}", failure.message);
+                Vec::new()
+            }
+        }
+    }
+
     /// Names by the cheapest source that the options allow, filtered.
-    fn names(&self, lxcpath: &Path, context: &Context) -> Result<Vec<String>, Failure> {
+    fn names(&self, lxcpath: &Path) -> Result<Vec<String>, Failure> {
         let missing_is_empty = |list: rlxc::Result<Vec<String>>| match list {
             Err(rlxc::Error::Path { source, .. })
                 if source.kind() == std::io::ErrorKind::NotFound =>
@@ -132,42 +249,23 @@ impl Ls {
             }
             other => other,
         };
-        let names = if self.active || self.running || self.frozen {
+        let names = if self.ls.by_state() {
             list_active(lxcpath)?
-        } else if self.stopped {
+        } else if self.ls.stopped {
             let active: BTreeSet<String> = list_active(lxcpath)?.into_iter().collect();
             let mut defined = missing_is_empty(list_defined(lxcpath))?;
             defined.retain(|name| !active.contains(name));
             defined
-        } else if self.defined {
+        } else if self.ls.defined {
             missing_is_empty(list_defined(lxcpath))?
         } else {
             list_all(lxcpath)?
         };
-        let pattern = self
-            .filter
-            .as_ref()
-            .or(context.common.name.as_ref())
-            .or(self.words.first());
-        let Some(pattern) = pattern else {
-            return Ok(names);
-        };
-        // A pattern that is none matches nothing, as in LXC.
-        let Ok(regex) = Regex::new(pattern) else {
-            return Ok(Vec::new());
-        };
-        Ok(names
-            .into_iter()
-            .filter(|name| regex.is_match(name))
-            .collect())
-    }
-
-    fn wants(&self, state: Option<State>) -> bool {
-        let is = |wanted| state == Some(wanted);
-        let any = self.active || self.running || self.frozen;
-        !any || (self.active && (is(State::Running) || is(State::Frozen)))
-            || (self.running && is(State::Running))
-            || (self.frozen && is(State::Frozen))
+        Ok(match &self.pattern {
+            None => names,
+            Some(Err(_)) => Vec::new(),
+            Some(Ok(regex)) => names.into_iter().filter(|n| regex.is_match(n)).collect(),
+        })
     }
 }
 
@@ -195,7 +293,7 @@ fn ask_states(rows: &mut [Row], lxcpath: &Path) -> Result<(), Failure> {
 
 fn print_plain(rows: &[Row], one_a_line: bool) -> Outcome {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let names: Vec<String> = rows.iter().map(|row| safe(&row.name)).collect();
+    let names: Vec<String> = rows.iter().map(Row::shown).collect();
     if one_a_line {
         for name in &names {
             writeln!(out, "{name}")?;

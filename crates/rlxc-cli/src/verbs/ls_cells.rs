@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rlxc::{Container, Family, State};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::output::safe;
@@ -58,10 +59,13 @@ impl Column {
 }
 
 /// A container as a row.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) name: String,
+    /// How many containers are around it
+    depth: u32,
     /// `None`: its monitor does not answer
+    #[serde(with = "state_name")]
     pub(crate) state: Option<State>,
     pub(crate) groups: Vec<String>,
     autostart: bool,
@@ -79,6 +83,20 @@ impl Row {
         Self {
             name,
             ..Self::default()
+        }
+    }
+
+    /// The same as seen from one container further out.
+    pub(crate) fn deeper(mut self) -> Self {
+        self.depth += 1;
+        self
+    }
+
+    /// The name as it is shown: behind a backslash in the column of its depth.
+    pub(crate) fn shown(&self) -> String {
+        match self.depth as usize {
+            0 => safe(&self.name),
+            depth => format!("{:>depth$}{}", "\\", safe(&self.name)),
         }
     }
 
@@ -145,7 +163,7 @@ impl Row {
             None => "-".to_owned(),
         };
         match column {
-            Column::Name => safe(&self.name),
+            Column::Name => self.shown(),
             Column::State => self.state.map_or("UNKNOWN", State::name).to_owned(),
             Column::Pid => self
                 .pid
@@ -178,6 +196,28 @@ impl Row {
             };
             (column.name().to_lowercase(), value)
         });
-        Value::Object(each.collect::<Map<_, _>>())
+        let mut map: Map<_, _> = each.collect();
+        if self.depth > 0 {
+            map.insert("depth".into(), self.depth.into());
+        }
+        Value::Object(map)
+    }
+}
+
+/// A state by its name.
+mod state_name {
+    use rlxc::State;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        state: &Option<State>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        state.map(State::name).serialize(to)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Option<State>, D::Error> {
+        let name = Option::<String>::deserialize(from)?;
+        Ok(name.and_then(|name| name.parse().ok()))
     }
 }

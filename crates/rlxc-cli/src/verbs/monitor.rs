@@ -2,10 +2,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use regex_lite::Regex;
 use rlxc::config::paths;
 use rlxc::monitor::events::{Events, quit_monitord, start_monitord};
 use rlxc::monitor::protocol::{Event, Message};
+use rlxc_sys::regex::Regex;
 use serde_json::json;
 
 use super::Run;

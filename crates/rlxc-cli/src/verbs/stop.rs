@@ -81,7 +81,7 @@ impl Run for Stop {
 impl Stop {
     /// The combinations that LXC refuses; the timeout, `None`: for ever.
     fn checked_timeout(&self) -> Result<Option<Duration>, Failure> {
-        let refuse = |text: &str| Err(Failure::new(text));
+        let refuse = |text: &str| Err(Failure::new(text).status(1));
         let timeout = match self.timeout.as_deref().map(str::parse::<i64>) {
             None => Some(60),
             Some(Ok(seconds)) => Some(seconds),

@@ -7,7 +7,7 @@ use rlxc::{Container, list_active};
 use serde_json::json;
 
 use super::Run;
-use crate::context::{Context, Failure, Outcome};
+use crate::context::{Context, Failure, Manner, Outcome};
 use crate::output::{Format, print_value, safe};
 
 /// Options of `top`.
@@ -49,7 +49,7 @@ struct Sample {
 impl Run for Top {
     fn run(self, context: &Context) -> Outcome {
         if !matches!(self.sort.as_str(), "n" | "c" | "b" | "m" | "s" | "k") {
-            return Err(Failure::new(format!(
+            return Err(Failure::usage(format!(
                 "invalid sort key '{}': n, c, b, m, s or k",
                 self.sort
             )));
@@ -63,7 +63,7 @@ impl Run for Top {
         }
         if !std::io::stdin().is_terminal() {
             context.say("stdin is not a tty");
-            return Err(Failure::new("Failed to setup terminal"));
+            return Err(Failure::of(Manner::Plain, "Failed to setup terminal"));
         }
         let delay = Duration::from_secs(self.delay.unwrap_or(if self.batch { 300 } else { 3 }));
         if self.batch {

@@ -40,10 +40,12 @@ pub(crate) struct Unshare {
 
 impl Run for Unshare {
     fn run(self, context: &Context) -> Outcome {
+        if self.words.is_empty() {
+            let text = "A command to execute in the new namespace is required";
+            return Err(Failure::new(text));
+        }
         let Some(list) = &self.namespaces else {
-            return Err(Failure::new(
-                "You must specify the namespaces to unshare with -s",
-            ));
+            return Err(Failure::new("A namespace to execute command is required"));
         };
         let user = self
             .user

@@ -31,7 +31,7 @@ impl Run for Wait {
     fn run(mut self, context: &Context) -> Outcome {
         let container = context.bare(&mut self.words)?;
         let Some(states) = self.state else {
-            return Err(Failure::new("missing state option to wait for."));
+            return Err(Failure::usage("missing state option to wait for."));
         };
         let states: StateSet = states
             .parse()
