@@ -1,11 +1,12 @@
 //! A configuration as text and as typed values, kept in step.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::path::Path;
 use std::sync::LazyLock;
 
 use crate::config::Config;
-use crate::error::{KeyError, LineError, LoadError, Location};
+use crate::error::{KeyError, LineError, LoadError, Location, ValueError};
 use crate::hwaddr;
 use crate::keys::{self, Fault, KEY_TABLE};
 use crate::legacy;
@@ -16,6 +17,47 @@ use crate::save;
 /// Whether this host has cgroup v2 alone: a v1 key then has no effect.
 static UNIFIED: LazyLock<bool> =
     LazyLock::new(|| Path::new("/sys/fs/cgroup/cgroup.controllers").exists());
+
+/// What becomes of the limits of cgroup v1 (`lxc.cgroup.FILE`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum V1Limits {
+    /// The host has v1 hierarchies: they are limits like any other.
+    Accept,
+    /// They are kept and have no effect; [`Document::warnings`] tells where they stand.
+    Warn,
+    /// They are an error.
+    Refuse,
+}
+
+impl Default for V1Limits {
+    /// By this host: LXC 7.0.0 fails where LXC 5 and this crate go on with a warning.
+    fn default() -> Self {
+        if *UNIFIED { Self::Warn } else { Self::Accept }
+    }
+}
+
+/// Something that was accepted and has no effect here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// The line; `None`: set by [`Document::set`].
+    pub at: Option<Location>,
+    /// The key.
+    pub key: String,
+    /// Why it has none, and what to write instead.
+    pub message: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(at) = &self.at {
+            write!(f, "{at}: ")?;
+        }
+        write!(f, "{}: {}", self.key, self.message)
+    }
+}
+
+const NO_V1: &str =
+    "a cgroup v1 limit has no effect on this host, which has cgroup v2 alone: use lxc.cgroup2.FILE";
 
 const INCLUDE: &str = "lxc.include";
 
@@ -40,6 +82,8 @@ pub struct Document {
     text: Vec<u8>,
     config: Config,
     origins: Option<Vec<Assignment>>,
+    v1_limits: V1Limits,
+    warnings: Vec<Warning>,
 }
 
 impl Document {
@@ -54,6 +98,18 @@ impl Document {
             origins: Some(Vec::new()),
             ..Self::default()
         }
+    }
+
+    /// With another answer to the limits of cgroup v1 than this host's.
+    #[must_use]
+    pub fn with_v1_limits(mut self, answer: V1Limits) -> Self {
+        self.v1_limits = answer;
+        self
+    }
+
+    /// What was accepted and has no effect, in the order of reading.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// The typed values.
@@ -199,20 +255,35 @@ impl Document {
             };
             located(column, error.into())
         })?;
-        if name.starts_with("lxc.cgroup.") && !keys::is_cgroup_setting(name) && *UNIFIED {
-            tracing::warn!(
-                file = %file.display(), line = number, key = name,
-                "a cgroup v1 limit has no effect on this host, which has cgroup v2 alone"
-            );
-        }
-        self.record(name, text, || {
+        let at = || {
             Some(Location {
                 file: file.to_owned(),
                 line: number,
                 column: key.start + 1,
             })
-        });
+        };
+        self.warn(name, text, at);
+        self.record(name, text, at);
         Ok(())
+    }
+
+    fn warn(&mut self, key: &str, value: &str, at: impl FnOnce() -> Option<Location>) {
+        if self.v1_limits == V1Limits::Accept || !is_v1_limit(key) {
+            return;
+        }
+        let below = format!("{key}.");
+        if value.is_empty() {
+            let cleared = |name: &str| name == key || name.starts_with(&below);
+            self.warnings.retain(|warning| !cleared(&warning.key));
+            return;
+        }
+        let warning = Warning {
+            at: at(),
+            key: key.to_owned(),
+            message: NO_V1.to_owned(),
+        };
+        tracing::warn!("{warning}");
+        self.warnings.push(warning);
     }
 
     fn record(&mut self, key: &str, value: &str, at: impl FnOnce() -> Option<Location>) {
@@ -241,6 +312,9 @@ impl Document {
                     value: value.to_owned(),
                     source: Box::new(source),
                 });
+        }
+        if self.v1_limits == V1Limits::Refuse && !value.is_empty() && is_v1_limit(key) {
+            return Err(failed(key, value, ValueError::new(NO_V1).into()));
         }
         (row.parse)(&mut self.config, rest, value).map_err(|fault| failed(key, value, fault))
     }
@@ -274,6 +348,7 @@ impl Document {
                 self.text.extend_from_slice(part.as_bytes());
             }
         }
+        self.warn(key, value, || None);
         self.record(key, value, || None);
         Ok(())
     }
@@ -286,6 +361,7 @@ impl Document {
         let (row, rest) = keys::lookup(key).ok_or_else(|| unknown(key))?;
         (row.clear)(&mut self.config, rest).map_err(|fault| failed(key, "", fault))?;
         self.remove_lines(key);
+        self.warn(key, "", || None);
         self.record(key, "", || None);
         Ok(())
     }
@@ -295,6 +371,7 @@ impl Document {
         let origins = self.origins.as_ref().map(|_| Vec::new());
         *self = Self {
             origins,
+            v1_limits: self.v1_limits,
             ..Self::default()
         };
     }
@@ -375,6 +452,11 @@ impl Document {
     }
 }
 
+/// Whether the key is a limit of cgroup v1, or the family as a whole.
+fn is_v1_limit(key: &str) -> bool {
+    key == "lxc.cgroup" || key.starts_with("lxc.cgroup.") && !keys::is_cgroup_setting(key)
+}
+
 /// `lxc.cgroup.dir*` and `.relative` are settings of their own, not v1 limits.
 fn is_cgroup_setting(rest: &[u8]) -> bool {
     [&b".dir"[..], b".relative"].iter().any(|name| {
@@ -396,7 +478,7 @@ fn one_line(key: &str, text: &str) -> Result<(), KeyError> {
 pub(crate) fn unknown(key: &str) -> KeyError {
     let hint = match (legacy::replacement(key), keys::nearest_key(key)) {
         (Some(new), _) => {
-            format!("; since LXC 2.1 it is {new} (lxc-update-config converts a file)")
+            format!("; since LXC 2.1 it is {new}: rlxc update-config -c FILE converts the file")
         }
         (None, Some(near)) => format!("; did you mean {near}?"),
         (None, None) => String::new(),

@@ -1,19 +1,23 @@
 //! What holds in the end, and where it was said.
 
+use std::collections::HashMap;
+use std::fmt;
+
 use serde::Serialize;
 
-use crate::config::Config;
-use crate::document::Document;
+use crate::config::{Config, Nic, NicKind};
+use crate::document::{Assignment, Document};
 use crate::error::Location;
-use crate::keys::net::SUBKEYS;
-use crate::keys::{KEY_TABLE, KeyRow};
+use crate::keys::net::{SUBKEYS, fresh_kind};
+use crate::keys::{KEY_TABLE, KeyRow, mount};
 
 /// A key with its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Effective {
     /// The key, with its free part.
     pub key: String,
-    /// The value in the getter's form, without a final newline.
+    /// The value as it would be written into a file, one line for each element of a list. Where
+    /// LXC's getter leaves something out (a backend, forced cgroup mounts), this does not.
     pub value: String,
     /// Whether nothing but the default gives this value.
     pub is_default: bool,
@@ -22,21 +26,92 @@ pub struct Effective {
     pub origins: Vec<Option<Location>>,
 }
 
+/// Lines of a configuration file, with a comment that names the origins.
+impl fmt::Display for Effective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let origins: Vec<String> = self
+            .origins
+            .iter()
+            .map(|origin| match origin {
+                Some(at) => format!("{}:{}", at.file.display(), at.line),
+                None => "set".to_owned(),
+            })
+            .collect();
+        let untouched = self.is_default && origins.is_empty();
+        // Reading a default, or nothing, is not the same as not reading it for every key.
+        let lead = if untouched || self.value.is_empty() {
+            "# "
+        } else {
+            ""
+        };
+        let values: Vec<&str> = self.value.split('\n').collect();
+        let mut lines = Vec::with_capacity(2 * values.len());
+        let each = values.len() == origins.len();
+        if untouched {
+            lines.push("# default".to_owned());
+        } else if !each && !origins.is_empty() {
+            lines.push(format!("# {}", origins.join(" ")));
+        }
+        for (at, value) in values.into_iter().enumerate() {
+            if each {
+                lines.push(format!("# {}", origins[at]));
+            }
+            let line = format!("{lead}{} = {}", self.key, quoted(value));
+            lines.push(line.trim_end().to_owned());
+        }
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+/// A value in quotes where reading would otherwise lose a part of it.
+fn quoted(value: &str) -> String {
+    let trimmed = value.trim_matches(|c: char| c.is_ascii() && crate::line::is_space(c as u8));
+    let ends_alike = value.len() > 1
+        && value.starts_with(['"', '\''])
+        && value.chars().next() == value.chars().next_back();
+    match ends_alike || trimmed.len() < value.len() {
+        true => format!("\"{value}\""),
+        false => value.to_owned(),
+    }
+}
+
+type Origins<'a> = HashMap<&'a str, Vec<Option<Location>>>;
+
 impl Document {
     /// Every key with the value that holds, in the order of the key table. With `all` also keys at
     /// their default, else only those that were set or differ from it.
     pub fn effective(&self, all: bool) -> Vec<Effective> {
+        let mut origins = Origins::new();
+        for Assignment { key, at } in self.assignments() {
+            origins.entry(key).or_default().push(at.clone());
+        }
         let defaults = Config::default();
         let mut list = Vec::new();
+        let mut add = |key: String, value: Option<String>, default: &str| {
+            let Some(value) = value else {
+                return;
+            };
+            let origins = origins.get(key.as_str()).cloned().unwrap_or_default();
+            let is_default = value == default;
+            if all || !is_default || !origins.is_empty() {
+                list.push(Effective {
+                    value: value.strip_suffix('\n').unwrap_or(&value).to_owned(),
+                    key,
+                    is_default,
+                    origins,
+                });
+            }
+        };
         for row in KEY_TABLE.iter() {
             match row.name {
                 "lxc.include" | "lxc.hook" | "lxc.net" => {}
-                "lxc.net." => self.effective_nets(all, &mut list),
+                "lxc.net." => nets(self.config(), &mut add),
                 name => {
                     for member in self.members(row) {
                         let rest = member.strip_prefix(name).unwrap_or_default();
-                        let default = (row.show)(&defaults, rest).unwrap_or_default();
-                        self.add(&mut list, all, &member, &default);
+                        let value = written(self.config(), row, rest);
+                        let default = written(&defaults, row, rest).unwrap_or_default();
+                        add(member, value, &default);
                     }
                 }
             }
@@ -64,54 +139,89 @@ impl Document {
             .map(|name| format!("{family}.{name}"))
             .collect()
     }
+}
 
-    fn effective_nets(&self, all: bool, list: &mut Vec<Effective>) {
-        for (index, nic) in &self.config().net {
-            // What a fresh network of this type shows.
-            let fresh = crate::config::Nic {
-                kind: crate::keys::net::fresh_kind(&nic.kind),
-                ..crate::config::Nic::default()
-            };
-            for sub in SUBKEYS {
-                let Some(default) = (sub.show)(&fresh) else {
-                    continue;
-                };
-                let default = if sub.name == "type" {
+/// A key's value as it is written; the getter's form where that says everything.
+fn written(config: &Config, row: &KeyRow, rest: &str) -> Option<String> {
+    let shown = || (row.show)(config, rest).ok();
+    match row.name {
+        "lxc.rootfs.path" => match (&config.rootfs.backend, &config.rootfs.path) {
+            (None, None) => Some(String::new()),
+            (backend, path) => {
+                let path = path.as_deref().unwrap_or_default();
+                Some(match backend {
+                    Some(backend) => format!("{backend}:{path}"),
+                    None => path.to_owned(),
+                })
+            }
+        },
+        "lxc.seccomp.notify.proxy" => Some(match &config.seccomp.notify_proxy {
+            Some(address) => format!("unix:{address}"),
+            None => String::new(),
+        }),
+        "lxc.mount.auto" => Some(mount::written_auto(&config.mounts.auto)),
+        "lxc.cap.keep" => match &config.caps.keep {
+            Some(keep) if keep.is_empty() => Some("none".to_owned()),
+            _ => shown(),
+        },
+        "lxc.proc" => {
+            let name = rest.strip_prefix('.')?;
+            let of_name = config.procfs.iter().filter(|(n, _)| n == name);
+            Some(crate::keys::lines(of_name.map(|(_, v)| v)))
+        }
+        name if name.starts_with("lxc.cgroup.dir") => {
+            // LXC shows the null pointer of an unset one.
+            shown().map(|text| {
+                if text == "(null)" {
                     String::new()
                 } else {
-                    default
-                };
-                self.add(
-                    list,
-                    all,
-                    &format!("lxc.net.{index}.{}", sub.name),
-                    &default,
-                );
-            }
+                    text
+                }
+            })
         }
+        _ => shown(),
     }
+}
 
-    fn add(&self, list: &mut Vec<Effective>, all: bool, key: &str, default: &str) {
-        let Ok(value) = self.get(key) else {
-            return;
+fn nets(config: &Config, add: &mut impl FnMut(String, Option<String>, &str)) {
+    for (index, nic) in &config.net {
+        // What a fresh network of this type shows.
+        let fresh = Nic {
+            kind: fresh_kind(&nic.kind),
+            ..Nic::default()
         };
-        let origins: Vec<_> = self
-            .assignments()
-            .iter()
-            .filter(|a| a.key == key)
-            .map(|a| a.at.clone())
-            .collect();
-        let is_default = value == default;
-        if all || !is_default || !origins.is_empty() {
-            let value = value.strip_suffix('\n').unwrap_or(&value).to_owned();
-            list.push(Effective {
-                key: key.to_owned(),
-                value,
-                is_default,
-                origins,
-            });
+        for sub in SUBKEYS {
+            let default = match sub.name {
+                "type" => String::new(),
+                _ => (sub.show)(&fresh).unwrap_or_default(),
+            };
+            let value = match (sub.name, &nic.kind) {
+                ("ipv4.address", _) => Some(addresses(nic)),
+                ("veth.vlan.id", NicKind::Veth(veth)) if veth.vlan_id == Some(None) => {
+                    Some("none".to_owned())
+                }
+                _ => (sub.show)(nic),
+            };
+            add(format!("lxc.net.{index}.{}", sub.name), value, &default);
         }
     }
+}
+
+/// IPv4 addresses with the broadcast address where it is not the one that follows from the prefix.
+fn addresses(nic: &Nic) -> String {
+    let each: Vec<String> = nic
+        .ipv4
+        .iter()
+        .map(|a| {
+            let plain = format!("{}/{}", a.address, a.prefix);
+            let usual = crate::keys::net::ipv4(&plain).is_ok_and(|b| b.broadcast == a.broadcast);
+            match a.broadcast.filter(|_| !usual) {
+                Some(broadcast) => format!("{plain} {broadcast}"),
+                None => plain,
+            }
+        })
+        .collect();
+    each.join("\n")
 }
 
 #[cfg(test)]
@@ -146,5 +256,33 @@ mod tests {
         assert_eq!(lines("lxc.uts.name"), [0]);
         assert_eq!(list.len(), 4);
         assert!(document.effective(true).len() > 80);
+        assert_eq!(
+            of("lxc.cgroup2.a").to_string(),
+            "# c:5\nlxc.cgroup2.a = 1\n# c:6\nlxc.cgroup2.a = 2"
+        );
+    }
+
+    #[test]
+    fn what_is_shown_has_the_meaning_of_what_was_read() {
+        let text = "lxc.rootfs.path = overlay:/a:/b\nlxc.mount.auto = proc:rw sys:mixed cgroup:ro:force shmounts:/a:/b\n\
+            lxc.mount.auto = cgroup2:ro\nlxc.seccomp.notify.proxy = unix:@x\nlxc.cap.keep = none\n\
+            lxc.init.cmd = \"'/sbin/init' 'a'\"\nlxc.environment = 'A= b '\nlxc.net.3.type = veth\n\
+            lxc.net.3.veth.vlan.id = none\nlxc.net.3.ipv4.address = 10.0.0.2/32 0.0.0.0\n\
+            lxc.net.3.ipv4.address = 10.0.0.3/24\nlxc.net.3.ipv4.gateway = dev\nlxc.net.1.type = empty\n\
+            lxc.proc.oom_score_adj = 1\nlxc.proc.oom_score_adj = 2\nlxc.cgroup.dir = x\nlxc.time.offset.boot = 3ms\n\
+            lxc.console.size = 1MB\nlxc.signal.halt = SIGRTMIN+3\nlxc.idmap = u 0 1 2\nlxc.prlimit.nofile = 1:unlimited\n\
+            lxc.log.level = debug\nlxc.rootfs.managed = 0\nlxc.arch = arm64\nlxc.namespace.share.net = c2\n";
+        let mut document = Document::with_origins();
+        document.load_text(Path::new("c"), text.as_bytes()).unwrap();
+        let shown: String = document
+            .effective(true)
+            .iter()
+            .map(|entry| format!("{entry}\n"))
+            .collect();
+        let mut again = Document::new();
+        again
+            .load_text(Path::new("shown"), shown.as_bytes())
+            .unwrap();
+        assert_eq!(again.config(), document.config(), "{shown}");
     }
 }

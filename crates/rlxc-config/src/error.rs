@@ -234,6 +234,35 @@ fn key_of(error: &LineError) -> &'static str {
 }
 
 impl LoadError {
+    /// The wrong line itself, through the includes that led to it.
+    fn innermost(&self) -> Option<(&Location, &LineError)> {
+        let Self::Line { at, source } = self else {
+            return None;
+        };
+        if let LineError::Key(KeyError::Include { source, .. }) = &**source
+            && let Some(inner) = source.innermost()
+        {
+            return Some(inner);
+        }
+        Some((at, source))
+    }
+
+    /// What the user can do about it, where something is known.
+    pub fn remedy(&self) -> Option<String> {
+        let (at, error) = self.innermost()?;
+        let file = at.file.display();
+        match error {
+            LineError::Key(KeyError::Unknown { key, .. })
+                if crate::legacy::replacement(key).is_some() =>
+            {
+                Some(format!(
+                    "convert the file, which keeps a copy: lxc-update-config -c {file} (or rlxc update-config -c {file})"
+                ))
+            }
+            _ => Some(format!("every mistake at once: rlxc config check {file}")),
+        }
+    }
+
     /// The errno that the C API gives for this error.
     pub fn errno(&self) -> i32 {
         match self {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::document::unknown;
 use crate::error::KeyError;
+use crate::keys::effect::acted_on_by;
 use crate::keys::net::{SUBKEYS, subkey};
 use crate::keys::{KEY_TABLE, KeyRow, lookup};
 use crate::legacy;
@@ -25,6 +26,8 @@ pub struct Explanation {
     pub list: bool,
     /// The LXC version that brought it under this name.
     pub since: &'static str,
+    /// Which commands act on it.
+    pub acted_on_by: &'static str,
     /// A line for a configuration file.
     pub example: String,
     /// Other keys that begin with this one.
@@ -44,6 +47,7 @@ impl fmt::Display for Explanation {
         };
         writeln!(f, "  repeat:  {repeat}")?;
         writeln!(f, "  since:   LXC {}", self.since)?;
+        writeln!(f, "  used by: {}", self.acted_on_by)?;
         writeln!(f, "  example: {}", self.example)?;
         if !self.related.is_empty() {
             writeln!(f, "  see:     {}", self.related.join(" "))?;
@@ -92,6 +96,7 @@ pub fn explain(key: &str) -> Result<Explanation, KeyError> {
             default: "none",
             list: false,
             since: "2.1",
+            acted_on_by: "nothing: name one of its keys",
             example: format!("{} = …", related[0]),
             related,
         });
@@ -106,6 +111,7 @@ pub fn explain(key: &str) -> Result<Explanation, KeyError> {
         default: row.default,
         list: row.list,
         since: row.since,
+        acted_on_by: acted_on_by(row.name).unwrap_or("nothing"),
         example: line(row),
         related: if row.name == "lxc.net" {
             net_keys()
@@ -131,6 +137,7 @@ fn explain_net(key: &str, rest: &str) -> Result<Explanation, KeyError> {
             default: "none",
             list: false,
             since: "2.1",
+            acted_on_by: acted_on_by("lxc.net.").unwrap_or("nothing"),
             example: format!("{key} ="),
             related: net_keys(),
         });
@@ -143,40 +150,75 @@ fn explain_net(key: &str, rest: &str) -> Result<Explanation, KeyError> {
         default: row.default,
         list: row.list,
         since: row.since,
+        acted_on_by: acted_on_by("lxc.net.").unwrap_or("nothing"),
         example: format!("lxc.net.0.{name} = {}", row.example),
         related: Vec::new(),
     })
 }
 
-/// Every key as a Markdown table: name, value, default, list, since, meaning.
+/// One row of the table of all keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyInfo {
+    /// The key; `N` stands for a network's number.
+    pub key: String,
+    /// The value's form.
+    pub value: &'static str,
+    /// What holds when it is not set.
+    pub default: &'static str,
+    /// Whether each line adds to the value.
+    pub list: bool,
+    /// The LXC version that brought it under this name.
+    pub since: &'static str,
+    /// Which commands act on it.
+    pub acted_on_by: &'static str,
+    /// Its meaning.
+    pub meaning: &'static str,
+}
+
+/// Every key, in LXC's look-up order, then the sub-keys of networks.
+pub fn all_keys() -> Vec<KeyInfo> {
+    let acted = |key: &str| acted_on_by(key).unwrap_or("nothing");
+    let rows = KEY_TABLE
+        .iter()
+        .filter(|row| row.name != "lxc.net.")
+        .map(|row| KeyInfo {
+            key: row.name.to_owned(),
+            value: row.value,
+            default: row.default,
+            list: row.list,
+            since: row.since,
+            acted_on_by: acted(row.name),
+            meaning: row.doc,
+        });
+    let nets = SUBKEYS.iter().map(|row| KeyInfo {
+        key: format!("lxc.net.N.{}", row.name),
+        value: row.value,
+        default: row.default,
+        list: row.list,
+        since: row.since,
+        acted_on_by: acted("lxc.net."),
+        meaning: row.doc,
+    });
+    rows.chain(nets).collect()
+}
+
+/// Every key as a Markdown table.
 pub fn key_table_markdown() -> String {
     let mut out = String::from(
-        "| key | value | default | list | since | meaning |\n|---|---|---|---|---|---|\n",
+        "| key | value | default | list | since | acted on by | meaning |\n|---|---|---|---|---|---|---|\n",
     );
-    let mut add = |name: &str, value: &str, default: &str, list: bool, since: &str, doc: &str| {
-        let list = if list { "yes" } else { "" };
-        let cells = [value, default, list, since, doc].map(|cell| cell.replace('|', "\\|"));
-        out.push_str(&format!("| `{name}` | {} |\n", cells.join(" | ")));
-    };
-    for row in KEY_TABLE.iter().filter(|row| row.name != "lxc.net.") {
-        add(
-            row.name,
+    for row in all_keys() {
+        let list = if row.list { "yes" } else { "" };
+        let cells = [
             row.value,
             row.default,
-            row.list,
+            list,
             row.since,
-            row.doc,
-        );
-    }
-    for row in SUBKEYS {
-        add(
-            &format!("lxc.net.N.{}", row.name),
-            row.value,
-            row.default,
-            row.list,
-            row.since,
-            row.doc,
-        );
+            row.acted_on_by,
+            row.meaning,
+        ]
+        .map(|cell| cell.replace('|', "\\|"));
+        out.push_str(&format!("| `{}` | {} |\n", row.key, cells.join(" | ")));
     }
     out
 }
@@ -231,7 +273,7 @@ mod tests {
         assert!(
             table
                 .lines()
-                .all(|line| line.matches(" | ").count() == 5 || line.starts_with("|---"))
+                .all(|line| line.matches(" | ").count() == 6 || line.starts_with("|---"))
         );
     }
 }

@@ -6,8 +6,11 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// Writes `text` to `path`: by a temporary file and a rename where possible, in place where the
-/// directory forbids that or the file is no regular one.
-pub(crate) fn save(path: &Path, text: &[u8]) -> io::Result<()> {
+/// directory forbids that or the file is no regular one. Owner and mode of an existing file stay.
+///
+/// # Errors
+/// The file or its directory cannot be written; an existing file is untouched then.
+pub fn save(path: &Path, text: &[u8]) -> io::Result<()> {
     // Writing through a symbolic link, as LXC's open does.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let old = match fs::metadata(&path) {

@@ -5,7 +5,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use rlxc_config::{
-    CheckOptions, Document, KeyError, LoadError, MountEntry, Severity, check, check_with, render,
+    CheckOptions, Document, KeyError, LoadError, MountEntry, Severity, V1Limits, check, check_with,
+    render,
 };
 
 /// A directory that goes with the test.
@@ -13,7 +14,13 @@ struct Dir(PathBuf);
 
 impl Dir {
     fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("rlxc-config-{name}-{}", std::process::id()));
+        // In memory where that is possible: saving waits for the disk.
+        let shm = PathBuf::from("/dev/shm");
+        let base = match shm.is_dir() {
+            true => shm,
+            false => std::env::temp_dir(),
+        };
+        let dir = base.join(format!("rlxc-cfg-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         Self(dir)
     }
@@ -344,4 +351,47 @@ fn legacy_keys_are_converted_as_lxc_update_config_does() {
         }
         _ => println!("skipped: lxc-update-config is not installed"),
     }
+}
+
+#[test]
+fn v1_limits_on_a_v2_host_are_a_located_warning_or_an_error_as_asked() {
+    let dir = Dir::new("v1");
+    let inner = dir.file("inner", "\nlxc.cgroup.memory.limit_in_bytes = 1G\n");
+    let text = format!(
+        "lxc.include = {}\nlxc.cgroup.dir = x\nlxc.cgroup.relative = 1\n  lxc.cgroup.pids.max = 5\nlxc.cgroup2.pids.max = 5\n",
+        inner.display()
+    );
+    let outer = dir.file("outer", &text);
+
+    let mut document = Document::new().with_v1_limits(V1Limits::Warn);
+    document.load_file(&outer).unwrap();
+    document.set("lxc.cgroup.cpu.shares", "5").unwrap();
+    let said: Vec<String> = document
+        .warnings()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert!(said[0].starts_with(&format!("{}:2:1: lxc.cgroup.memory", inner.display())));
+    assert!(said[1].starts_with(&format!("{}:4:3: lxc.cgroup.pids.max: ", outer.display())));
+    assert!(said[2].starts_with("lxc.cgroup.cpu.shares: "), "{said:?}");
+    // The values are kept and saved all the same.
+    assert_eq!(document.get("lxc.cgroup.pids.max").unwrap(), "5\n");
+    assert!(document.text().contains("\n  lxc.cgroup.pids.max = 5\n"));
+    document.clear("lxc.cgroup").unwrap();
+    assert!(document.warnings().is_empty());
+
+    let mut document = Document::new().with_v1_limits(V1Limits::Refuse);
+    let text = chain(&document.load_file(&outer).unwrap_err());
+    assert!(
+        text.contains("inner:2:36") && text.contains("lxc.cgroup2"),
+        "{text}"
+    );
+    assert!(document.set("lxc.cgroup.pids.max", "5").is_err());
+    document.set("lxc.cgroup.pids.max", "").unwrap();
+    document.set("lxc.cgroup.dir", "x").unwrap();
+
+    let mut document = Document::new().with_v1_limits(V1Limits::Accept);
+    document.load_file(&outer).unwrap();
+    assert!(document.warnings().is_empty());
 }

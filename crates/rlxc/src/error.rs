@@ -124,6 +124,7 @@ impl Error {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Start(error) => error.remedy.clone(),
+            Self::Config(error) => error.remedy(),
             Self::Program { remedy, .. } | Self::Refused { remedy, .. } => remedy.clone(),
             Self::NotRunning { name } => Some(format!("start it first: rlxc start {name}")),
             Self::Running { name } => Some(format!("stop it first: rlxc stop {name}")),

@@ -1,14 +1,14 @@
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use rlxc::config::{Document, KEY_TABLE};
+use rlxc::config::{CheckOptions, Diagnostic, Document, Severity, check_with, render};
 use rlxc::{global_config_item, global_config_keys};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Run;
 use crate::context::{Context, Failure, Outcome};
-use crate::output::{Format, print_value};
+use crate::output::{Format, columns, print_value};
 
 /// Options of `config`.
 #[derive(Debug, Args)]
@@ -16,8 +16,20 @@ pub(crate) struct Config {
     /// List the items of lxc.conf
     #[arg(short = 'l')]
     list: bool,
-    /// An item of lxc.conf; or `check FILE…`, `explain KEY`, `show NAME`, `keys`
-    #[arg(value_name = "ITEM", hide = true)]
+    /// With check: warnings count as errors, and so do limits for cgroups that this host lacks
+    #[arg(long)]
+    strict: bool,
+    /// With check: look at the text alone, not at this host's paths and kernel
+    #[arg(long)]
+    no_host: bool,
+    /// With show: also the keys that have their default
+    #[arg(long)]
+    all: bool,
+    /// An item of lxc.conf; or `check NAME|FILE…`, `explain KEY…`, `show NAME|FILE`, `keys`
+    #[arg(
+        value_name = "ITEM | check NAME|FILE… | explain KEY… | show NAME|FILE | keys",
+        allow_hyphen_values = false
+    )]
     words: Vec<String>,
 }
 
@@ -39,23 +51,41 @@ impl Run for Config {
         }
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         match words.as_slice() {
-            [] => usage(&context.called),
-            ["check", files @ ..] if !context.lxc => check(files, context),
-            ["explain", key] if !context.lxc => explain(key),
-            ["keys"] if !context.lxc => keys(context),
-            ["show", name] if !context.lxc => show(name, context),
+            [] => usage(context),
+            [item, ..] if context.lxc => item_value(item, context),
+            ["check"] => Err(Failure::new("which container or file is to be checked?")),
+            ["check", targets @ ..] => self.check(targets, context),
+            ["explain"] => {
+                Err(Failure::new("which key is to be explained?")
+                    .remedy("rlxc config keys lists them"))
+            }
+            ["explain", keys @ ..] => explain(keys, context),
+            ["keys"] => keys(context),
+            ["show", target] => show(target, self.all, context),
+            ["show", ..] => Err(Failure::new("which one container or file is to be shown?")),
             [item, ..] => item_value(item, context),
         }
     }
 }
 
-fn usage(called: &str) -> Outcome {
+fn usage(context: &Context) -> Outcome {
     let mut out = std::io::stdout().lock();
+    let tool = &context.called;
     writeln!(
         out,
-        "Usage: {called} -l: list all available configuration items"
+        "Usage: {tool} -l: list all available configuration items"
     )?;
-    writeln!(out, "       {called} item: print configuration item")?;
+    writeln!(out, "       {tool} item: print configuration item")?;
+    if !context.lxc {
+        for (words, what) in [
+            ("check NAME|FILE…", "tell every mistake with its place"),
+            ("explain KEY…", "tell a key's meaning, form and default"),
+            ("show NAME|FILE", "print what holds, and where it was said"),
+            ("keys", "list all keys"),
+        ] {
+            writeln!(out, "       {tool} {words}: {what}")?;
+        }
+    }
     Ok(0)
 }
 
@@ -76,7 +106,12 @@ fn list(context: &Context) -> Outcome {
 }
 
 fn item_value(item: &str, context: &Context) -> Outcome {
-    let Some(key) = ITEMS.iter().find(|key| key.starts_with(item)) else {
+    // LXC's tool knows seven of the nine; the others are for us alone.
+    let known = ITEMS.iter().find(|key| key.starts_with(item));
+    let own = global_config_keys()
+        .iter()
+        .find(|key| !context.lxc && **key == item);
+    let Some(key) = own.or(known) else {
         context.say(&format!("Unknown configuration item: {item}"));
         return Err(Failure::new(""));
     };
@@ -88,99 +123,135 @@ fn item_value(item: &str, context: &Context) -> Outcome {
     Ok(0)
 }
 
-/// Reads files or the configurations of containers, and tells what is wrong, with its place.
-fn check(files: &[&str], context: &Context) -> Outcome {
-    if files.is_empty() {
-        return Err(Failure::new("which file or container is to be checked?"));
+/// A file, or the configuration of a container.
+fn target(word: &str, context: &Context) -> PathBuf {
+    let container = context.lxcpath().join(word).join("config");
+    let file = Path::new(word);
+    if word.contains('/') || !container.exists() && file.is_file() {
+        return file.to_owned();
     }
-    let mut bad = false;
-    for file in files {
-        let path = match file.contains('/') {
-            true => PathBuf::from(file),
-            false => context.lxcpath().join(file).join("config"),
-        };
-        match Document::new().load_file(&path) {
-            Ok(()) => writeln!(std::io::stdout(), "{}: ok", path.display())?,
-            Err(error) => {
-                bad = true;
-                context.report(&rlxc::Error::from(error).into());
-            }
-        }
-    }
-    Ok(u8::from(bad))
+    container
 }
 
-fn explain(key: &str) -> Outcome {
-    let row = KEY_TABLE
-        .iter()
-        .filter(|row| key == row.name || row.prefix && key.starts_with(row.name));
-    let Some(row) = row.max_by_key(|row| row.name.len()) else {
-        let near = rlxc::config::nearest_key(key).map(|k| format!("; did you mean {k}?"));
-        return Err(Failure::new(format!(
-            "there is no key {key}{}",
-            near.unwrap_or_default()
-        )));
-    };
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}\n  {}", row.name, row.doc)?;
-    writeln!(out, "  value:   {}\n  default: {}", row.value, row.default)?;
-    writeln!(
-        out,
-        "  since:   LXC {}\n  example: {}",
-        row.since, row.example
-    )?;
-    if row.list {
-        writeln!(
-            out,
-            "  each line adds to the list; an empty value clears it"
-        )?;
+impl Config {
+    /// Every finding in files and all that they include, with its place.
+    fn check(&self, targets: &[&str], context: &Context) -> Outcome {
+        let options = CheckOptions {
+            host: !self.no_host,
+            strict_cgroup: self.strict,
+            ..CheckOptions::default()
+        };
+        let least = match self.strict {
+            true => Severity::Warning,
+            false => Severity::Error,
+        };
+        let mut all = Vec::new();
+        let mut bad = false;
+        for word in targets {
+            let path = target(word, context);
+            let found = check_with(&path, options);
+            bad |= found.iter().any(|d| d.severity >= least);
+            if context.common.format == Format::Table {
+                let mut out = std::io::stdout().lock();
+                write!(out, "{}", render(&found))?;
+                writeln!(out, "{}: {}", path.display(), summary(&found))?;
+            }
+            all.extend(found);
+        }
+        if context.common.format != Format::Table {
+            let value = serde_json::to_value(&all).map_err(std::io::Error::other)?;
+            print_value(context.common.format, &value)?;
+        }
+        Ok(u8::from(bad))
+    }
+}
+
+fn summary(found: &[Diagnostic]) -> String {
+    let counted = [
+        (Severity::Error, "error"),
+        (Severity::Warning, "warning"),
+        (Severity::Note, "note"),
+    ]
+    .map(|(severity, word)| {
+        let count = found.iter().filter(|d| d.severity == severity).count();
+        let plural = if count == 1 { "" } else { "s" };
+        (count, format!("{count} {word}{plural}"))
+    });
+    let said: Vec<_> = counted
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(_, text)| text)
+        .collect();
+    match said.as_slice() {
+        [] => "ok".to_owned(),
+        said => said.join(", "),
+    }
+}
+
+fn explain(keys: &[&str], context: &Context) -> Outcome {
+    let mut all = Vec::new();
+    for key in keys {
+        let explanation = rlxc::config::explain(key).map_err(rlxc::Error::from)?;
+        if context.common.format == Format::Table {
+            write!(std::io::stdout(), "{explanation}")?;
+        } else {
+            all.push(serde_json::to_value(&explanation).map_err(std::io::Error::other)?);
+        }
+    }
+    if context.common.format != Format::Table {
+        print_value(context.common.format, &Value::from(all))?;
     }
     Ok(0)
 }
 
 fn keys(context: &Context) -> Outcome {
-    let rows: Vec<_> = KEY_TABLE
-        .iter()
-        .map(|row| json!({"key": row.name, "value": row.value, "default": row.default, "doc": row.doc}))
-        .collect();
+    let all = rlxc::config::all_keys();
     match context.common.format {
         Format::Table => {
-            let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-            for row in KEY_TABLE.iter() {
-                writeln!(out, "{:<32}{}", row.name, row.value)?;
+            let rows: Vec<_> = all
+                .iter()
+                .map(|row| {
+                    [&row.key, row.acted_on_by, row.value]
+                        .map(|c| c.to_owned())
+                        .into()
+                })
+                .collect();
+            let text = columns(&["KEY", "ACTED ON BY", "VALUE"], &[0, 0, 0], &rows);
+            let mut out = std::io::stdout().lock();
+            for line in text.lines() {
+                writeln!(out, "{}", line.trim_end())?;
             }
-            out.flush()?;
         }
-        format => print_value(format, &rows.into())?,
+        format => {
+            let value = serde_json::to_value(&all).map_err(std::io::Error::other)?;
+            print_value(format, &value)?;
+        }
     }
     Ok(0)
 }
 
-/// The effective configuration of a container: every key that has a value.
-fn show(name: &str, context: &Context) -> Outcome {
-    let container = rlxc::Container::new(name, Some(&context.lxcpath()))?;
-    if !container.is_defined() {
-        return Err(Failure::new(format!("{name} doesn't exist")));
+/// What holds after all files have been read, each value with the places that gave it. The text is
+/// itself a configuration of the same meaning, without includes.
+fn show(word: &str, all: bool, context: &Context) -> Outcome {
+    let path = target(word, context);
+    if !path.exists() {
+        return Err(Failure::new(format!("{word} doesn't exist")));
     }
-    let mut map = serde_json::Map::new();
-    for key in container.keys(None)? {
-        if let Ok(value) = container.item(&key)
-            && !value.is_empty()
-        {
-            map.insert(key, value.trim_end_matches('\n').into());
-        }
-    }
+    let mut document = Document::with_origins();
+    document.load_file(&path).map_err(rlxc::Error::from)?;
+    let list = document.effective(all);
     match context.common.format {
         Format::Table => {
             let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-            for (key, value) in &map {
-                for line in value.as_str().unwrap_or_default().lines() {
-                    writeln!(out, "{key} = {line}")?;
-                }
+            for entry in &list {
+                writeln!(out, "{entry}")?;
             }
             out.flush()?;
         }
-        format => print_value(format, &map.into())?,
+        format => {
+            let value = serde_json::to_value(&list).map_err(std::io::Error::other)?;
+            print_value(format, &value)?;
+        }
     }
     Ok(0)
 }

@@ -1,7 +1,7 @@
 //! What starting a container and executing a program share.
 
 use clap::Args;
-use rlxc::config::Namespace;
+use rlxc::config::{CheckOptions, Namespace, Severity, check_with, render};
 use rlxc::{Container, StartOptions};
 
 use crate::context::{Context, Failure};
@@ -30,6 +30,9 @@ pub(crate) struct Shared {
     /// Print how long each step took
     #[arg(long)]
     pub(crate) timings: bool,
+    /// Refuse a configuration in which `config check --strict` finds something
+    #[arg(long)]
+    strict: bool,
 }
 
 impl Shared {
@@ -59,6 +62,29 @@ impl Shared {
         Ok(())
     }
 
+    /// Tells what has no effect here; with `--strict` every finding is an error.
+    fn examine(&self, container: &Container, context: &Context) -> Result<(), Failure> {
+        let file = container.config_file();
+        if self.strict && container.is_defined() {
+            let options = CheckOptions {
+                strict_cgroup: true,
+                ..CheckOptions::default()
+            };
+            let mut found = check_with(file, options);
+            found.retain(|finding| finding.severity > Severity::Note);
+            if !found.is_empty() {
+                context.say(render(&found).trim_end());
+                let message = format!("{} is not clean", file.display());
+                return Err(Failure::new(message));
+            }
+        }
+        let warnings = container.document.iter().flat_map(|d| d.warnings());
+        for warning in warnings.filter(|_| !context.lxc) {
+            context.say(&format!("warning: {warning}"));
+        }
+        Ok(())
+    }
+
     /// Plans, and shows the plan or carries it out.
     ///
     /// # Errors
@@ -69,6 +95,7 @@ impl Shared {
         mut options: StartOptions,
         context: &Context,
     ) -> Result<Option<rlxc::Started>, Failure> {
+        self.examine(container, context)?;
         let level = context.common.logpriority.as_deref();
         options.log_level = level
             .and_then(|l| l.parse::<rlxc_log::Level>().ok())

@@ -53,7 +53,10 @@ impl<'a> Lint<'a> {
         } else {
             Severity::Warning
         };
-        if self.options.unified {
+        let asked = self.options.host || self.options.strict_cgroup;
+        if !asked {
+            // Which hierarchies there are is a question about the host.
+        } else if self.options.unified {
             let v1 = self.all("lxc.cgroup.").into_iter().filter(|place| {
                 let key = &place.text[place.key.0..place.key.1];
                 !key.starts_with("lxc.cgroup.dir") && key != "lxc.cgroup.relative"
@@ -173,9 +176,9 @@ impl<'a> Lint<'a> {
             let typed = self.last(&format!("{prefix}type"));
             if typed.is_none() && nic.kind == NicKind::Empty {
                 found.push(first.about_key(
-                    Severity::Error,
+                    Severity::Warning,
                     "no-type",
-                    format!("{prefix}type is not set"),
+                    format!("{prefix}type is not set: the network is an empty one"),
                 ));
             }
             let needs_link = matches!(

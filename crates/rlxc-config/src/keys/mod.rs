@@ -130,8 +130,9 @@ macro_rules! list_key {
 
 mod basic;
 mod cgroup;
+pub(crate) mod effect;
 mod lists;
-mod mount;
+pub(crate) mod mount;
 mod namespace;
 pub(crate) mod net;
 mod runtime;

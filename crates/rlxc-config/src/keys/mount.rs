@@ -146,6 +146,34 @@ fn shown_auto(bits: u32) -> String {
     words.join(" ")
 }
 
+/// All that is set, in tokens that set the same again.
+pub(crate) fn written_auto(auto: &AutoMounts) -> String {
+    let groups = bit::CGROUP_MASK | bit::CGROUP_FORCE;
+    let v2 = auto.bits & bit::CGROUP2_MASK != 0;
+    let token = |mask: u32, from: std::ops::Range<usize>| {
+        TOKENS[from]
+            .iter()
+            .find(|(.., bits)| auto.bits & mask == *bits)
+            .map(|(name, ..)| (*name).to_owned())
+    };
+    let bits = auto.bits & !(groups | bit::CGROUP2_MASK | bit::SHMOUNTS);
+    let mut words: Vec<String> = shown_auto(bits)
+        .split(' ')
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect();
+    // A v2 mount forces: then the v1 group of the same file system needs no word for it.
+    words.extend(match v2 {
+        true => token(bit::CGROUP_MASK, 7..23).filter(|word| !word.ends_with(":force")),
+        false => token(groups, 7..23),
+    });
+    words.extend(token(bit::CGROUP2_MASK | bit::CGROUP_FORCE, 23..29));
+    if let Some((host, target)) = &auto.shmounts {
+        words.push(format!("shmounts:{host}:{target}"));
+    }
+    words.join(" ")
+}
+
 pub(super) const ROWS: &[KeyRow] = &[
     row!("lxc.mount.auto", list; "proc sys cgroup cgroup-full cgroup2 shmounts:PATH, with :mixed, :ro, :rw, :force", "none", "1.0",
         "Standard file systems that are mounted in the container.", "proc:mixed sys:mixed cgroup:mixed",

@@ -7,6 +7,7 @@ use crate::error::ValueError;
 mod address;
 mod subkeys;
 
+pub(crate) use address::ipv4;
 pub use subkeys::SUBKEYS;
 pub(crate) use subkeys::fresh_kind;
 

@@ -227,7 +227,12 @@ fn shrink(peer: &mut Peer, mut steps: Vec<Step>) -> Vec<Step> {
 }
 
 fn directory() -> PathBuf {
-    let dir = std::env::temp_dir().join(format!("rlxc-config-diff-{}", std::process::id()));
+    let shm = Path::new("/dev/shm");
+    let base = match shm.is_dir() {
+        true => shm.to_owned(),
+        false => std::env::temp_dir(),
+    };
+    let dir = base.join(format!("rlxc-cfg-diff-{}", std::process::id()));
     std::fs::create_dir_all(dir.join("inc.d")).unwrap();
     std::fs::create_dir_all(dir.join("lxcpath")).unwrap();
     std::fs::write(

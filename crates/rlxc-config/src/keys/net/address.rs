@@ -24,7 +24,7 @@ fn prefix(value: &str, text: &str, most: u8) -> Result<u8, ValueError> {
 }
 
 /// `A.B.C.D[/P][ BROADCAST]`.
-pub(super) fn ipv4(value: &str) -> Result<Ipv4Address, ValueError> {
+pub(crate) fn ipv4(value: &str) -> Result<Ipv4Address, ValueError> {
     let (left, broadcast) = match value.split_once(' ') {
         Some((left, broadcast)) => (left, Some(broadcast.trim())),
         None => (value, None),
