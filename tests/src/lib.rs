@@ -237,3 +237,16 @@ pub fn peer() -> bool {
     }
     there
 }
+
+/// Asserts that no cgroup of container `name` is left in any hierarchy.
+#[track_caller]
+pub fn no_cgroup_left(name: &str) {
+    let roots = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten();
+    let roots = roots.flatten().map(|entry| entry.path());
+    for root in roots.chain([PathBuf::from("/sys/fs/cgroup")]) {
+        for kind in ["payload", "monitor"] {
+            let path = root.join(format!("lxc.{kind}.{name}"));
+            assert!(!path.exists(), "{} is left", path.display());
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use rlxc_tests::{Actor, Place, ok, said};
+use rlxc_tests::{Actor, Place, no_cgroup_left, ok, said};
 
 #[track_caller]
 fn fails_naming(output: &Output, words: &[&str]) {
@@ -18,19 +18,6 @@ fn written(place: &Place, name: &str, text: &str) {
     let folder = place.path().join(name);
     assert!(std::fs::create_dir_all(&folder).is_ok());
     assert!(std::fs::write(folder.join("config"), text).is_ok());
-}
-
-fn no_cgroup_left(name: &str) {
-    for hierarchy in std::fs::read_dir("/sys/fs/cgroup")
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        for kind in ["payload", "monitor"] {
-            let path = hierarchy.path().join(format!("lxc.{kind}.{name}"));
-            assert!(!path.exists(), "{} is left", path.display());
-        }
-    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! One container's whole life, for every kind of user.
 
-use rlxc_tests::{Actor, Place, ok, said};
+use rlxc_tests::{Actor, Place, no_cgroup_left, ok, said};
 
 fn whole_life(actor: Actor) {
     let Some(place) = Place::new(actor) else {
@@ -87,4 +87,28 @@ fn a_frozen_container_is_listed_as_such_and_thawed() {
     ok(&place.rlxc("unfreeze", &["-n", "cold"]));
     assert_eq!(ok(&place.rlxc("ls", &["--running", "-1"])).trim(), "cold");
     ok(&place.rlxc("stop", &["-k", "-n", "cold"]));
+}
+
+#[test]
+fn whoever_ends_a_container_finds_its_cgroups_gone() {
+    let Some(place) = Place::new(Actor::Root) else {
+        return;
+    };
+    let name = "cgroups-gone";
+    place.create(name, "");
+    let start = || ok(&place.rlxc("start", &["-n", name]));
+    // Our client removes the monitor's cgroups itself, LXC's leaves it to the monitor.
+    start();
+    ok(&place.rlxc("stop", &["-k", "-n", name]));
+    no_cgroup_left(name);
+    start();
+    ok(&place.rlxc("stop", &["-n", name, "-t", "20"]));
+    no_cgroup_left(name);
+    ok(&place.rlxc("execute", &["-n", name, "--", "/bin/true"]));
+    no_cgroup_left(name);
+    if rlxc_tests::peer() {
+        start();
+        ok(&place.lxc("stop", &["-k", "-n", name]));
+        no_cgroup_left(name);
+    }
 }

@@ -516,6 +516,23 @@ impl Cgroups {
         first_error(dirs.map(|dir| remove::tree(&dir, deadline)))
     }
 
+    /// The directories that the monitor is in.
+    #[must_use]
+    pub fn monitor_dirs(&self) -> Vec<PathBuf> {
+        let dirs = self.trees.iter().filter_map(|tree| tree.monitor.clone());
+        dirs.collect()
+    }
+
+    /// Removes the monitor's cgroups, which it has never entered.
+    ///
+    /// # Errors
+    /// As [`Cgroups::destroy_payload`].
+    pub fn remove_monitor(&mut self, timeout: Duration) -> Result<()> {
+        let deadline = Instant::now() + timeout;
+        let dirs = self.trees.iter_mut().filter_map(|t| t.monitor.take());
+        first_error(dirs.map(|dir| remove::tree(&dir, deadline)))
+    }
+
     /// Moves the calling monitor into its pivot cgroup (`lxc.pivot`) and removes the monitor's.
     ///
     /// # Errors
@@ -538,9 +555,7 @@ impl Cgroups {
             pivots.push(make_path(tree, base, &pivot, true, unified)?);
         }
         enter(pivots.iter().map(PathBuf::as_path), pid)?;
-        let deadline = Instant::now() + timeout;
-        let dirs = self.trees.iter_mut().filter_map(|t| t.monitor.take());
-        first_error(dirs.map(|dir| remove::tree(&dir, deadline)))
+        self.remove_monitor(timeout)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Removing cgroups: rmdir first, a walk only where children are left.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -46,6 +46,24 @@ pub(crate) fn tree(path: &Path, deadline: Instant) -> Result<()> {
                     source,
                 });
             }
+        }
+    }
+}
+
+/// Removes cgroups that a process left behind which has just ended, each tried for `patience`.
+///
+/// What is no cgroup is not touched, and what cannot be removed stays: the directories come from
+/// another process.
+pub fn remove_left(dirs: &[PathBuf], patience: Duration) {
+    use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
+    let deadline = Instant::now() + patience;
+    for dir in dirs {
+        let kind = statfs(dir).map(|found| found.filesystem_type());
+        if !matches!(kind, Ok(CGROUP_SUPER_MAGIC | CGROUP2_SUPER_MAGIC)) {
+            continue;
+        }
+        if let Err(error) = tree(dir, deadline) {
+            tracing::warn!("{error}");
         }
     }
 }

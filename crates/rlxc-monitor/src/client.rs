@@ -3,8 +3,10 @@
 mod pending;
 mod watch;
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,8 +18,9 @@ use nix::unistd::geteuid;
 use crate::name::socket_name;
 use crate::protocol::{
     CgroupCtx, CgroupFd, Command, ConsoleLogRequest, DeviceRule, HEADER, MAX_PAYLOAD, Malformed,
-    Request, Response, StateWish, encode_text,
+    Request, Response, STOP_AND_TIDY, StateWish, encode_text,
 };
+use crate::server::ToTidy;
 use crate::state::State;
 use crate::{Error, Result, wire};
 
@@ -136,6 +139,39 @@ impl Client {
             }
             Ok(_) | Err(Error::NotRunning { .. }) => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// As [`Client::stop`], with the offer to remove the cgroups that the monitor is in after its
+    /// end, which it otherwise does itself before it says that the container is stopped.
+    ///
+    /// What is returned must be acted on: wait for the monitor, then remove the directories.
+    ///
+    /// # Errors
+    /// As [`Client::stop`].
+    pub fn stop_and_tidy(&self) -> Result<Option<ToTidy>> {
+        let until = Instant::now() + self.deadline;
+        let request = Request::number(Command::Stop, STOP_AND_TIDY);
+        let answer = match self.exchange(request, &[]) {
+            Ok(answer) => answer,
+            Err(Error::NotRunning { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        self.check(Command::Stop, &answer.response)?;
+        let Some(monitor) = answer.fds.into_iter().next() else {
+            return Ok(None);
+        };
+        // A monitor of somebody else makes no such offer; one that does is not believed.
+        let peer = getsockopt(&answer.socket, sockopt::PeerCredentials);
+        let own = peer.is_ok_and(|peer| peer.uid() == geteuid().as_raw());
+        let dirs = answer.payload.split(|byte| *byte == b'\n');
+        let dirs = dirs.filter(|dir| own && !dir.is_empty());
+        let dirs = dirs
+            .map(|dir| PathBuf::from(OsStr::from_bytes(dir)))
+            .collect();
+        match wire::receive_all(answer.socket.as_fd(), &mut [0], until) {
+            Err(Errno::ETIMEDOUT) => Err(self.failed("recvmsg", Command::Stop, Errno::ETIMEDOUT)),
+            _ => Ok(Some(ToTidy { monitor, dirs })),
         }
     }
 

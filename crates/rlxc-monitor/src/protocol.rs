@@ -14,6 +14,12 @@ pub const HEADER: usize = 16;
 pub const MAX_PAYLOAD: usize = 8192;
 /// Size of the message about one event, in bytes.
 pub const MESSAGE: usize = 264;
+/// In the data of a STOP request (LXC sends and reads nothing there): the asker waits for the
+/// monitor's end and then removes the cgroups that the monitor was in.
+///
+/// A monitor that knows this answers at once with its pidfd and the directories (one a line); to
+/// leave a v1 cgroup itself would cost it a grace period of the kernel, for which every stop waits.
+pub const STOP_AND_TIDY: i32 = 0x786c_7201;
 /// Most cgroup directories in one `GET_CGROUP_CTX` answer.
 pub const MAX_CGROUP_FDS: usize = 20;
 

@@ -10,6 +10,7 @@ mod serve;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -109,6 +110,24 @@ pub struct TtyGrant {
     pub number: i32,
     /// The pty's own (ptx) side for the client
     pub ptx: OwnedFd,
+}
+
+/// What the monitor leaves to a client that asked for it.
+#[derive(Debug)]
+pub struct ToTidy {
+    /// The monitor itself, as a pidfd
+    pub monitor: OwnedFd,
+    /// The cgroups that it is in, to be removed after its end
+    pub dirs: Vec<PathBuf>,
+}
+
+impl ToTidy {
+    /// Waits for the monitor's end, at most until `until`. Whether it has ended.
+    #[must_use]
+    pub fn wait(&self, until: Instant) -> bool {
+        let readable = nix::poll::PollFlags::POLLIN;
+        crate::wire::wait(self.monitor.as_fd(), readable, Some(until)).is_ok()
+    }
 }
 
 /// Whether a [`Handler`] has finished or will call [`Server::answer`].
@@ -248,6 +267,11 @@ pub trait Handler {
     fn cgroup_fd(&mut self, controller: &str, limit: bool) -> Answer<(CgroupFd, OwnedFd)> {
         Err(Errno::ENOENT)
     }
+    /// What to leave to a client that offers to tidy up; `None`: nothing. See
+    /// [`STOP_AND_TIDY`](crate::protocol::STOP_AND_TIDY).
+    fn to_tidy(&mut self) -> Option<ToTidy> {
+        None
+    }
     /// Base name of the systemd scope.
     fn systemd_scope(&mut self) -> Option<String> {
         None
@@ -296,6 +320,11 @@ impl Server {
     /// The container's current state.
     pub fn state(&self) -> State {
         self.state
+    }
+
+    /// Whether a client that was handed the monitor's cgroups is still there.
+    pub fn is_tidied(&self) -> bool {
+        self.connections.values().any(Connection::tidies)
     }
 
     /// Sets the state and tells the clients that wait for it and the daemon behind `lxc-monitor`.

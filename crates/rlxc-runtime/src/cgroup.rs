@@ -1,6 +1,7 @@
 //! The container's cgroups: made before the clone, entered while the child mounts, removed last.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -8,8 +9,6 @@ use rlxc_cgroup::{Layout, Mode, Request, Version};
 use rlxc_config::{IdKind, IdMap};
 use rlxc_monitor::protocol::{CgroupCtx, CgroupFd, CgroupLayout, DeviceRule};
 use rlxc_monitor::server::Answer;
-
-use rlxc_sys::process::{self, CloneArgs, Cloned};
 
 use crate::error::{Context, StartError};
 use crate::plan::Plan;
@@ -187,35 +186,29 @@ impl Cgroups {
         }
     }
 
-    /// Removes the monitor's cgroups, as the last thing it does.
-    ///
-    /// To leave a v1 cgroup takes 10 to 15 ms, for which nobody waits: a process that stays behind
-    /// does it after the monitor's end.
-    pub(crate) fn destroy_monitor(self) {
-        let Some(mut cgroups) = self.cgroups else {
+    /// The cgroups that the monitor is in.
+    pub(crate) fn monitor_dirs(&self) -> Vec<PathBuf> {
+        let cgroups = self.cgroups.as_ref().filter(|_| self.entered);
+        cgroups
+            .map(rlxc_cgroup::Cgroups::monitor_dirs)
+            .unwrap_or_default()
+    }
+
+    /// Removes the monitor's cgroups. To leave a v1 cgroup takes a grace period of the kernel, some
+    /// 10 to 30 ms; a client that waits for the monitor's end can spare it that.
+    pub(crate) fn destroy_monitor(&mut self) {
+        let Some(cgroups) = &mut self.cgroups else {
             return;
         };
-        if self.entered && cgroups.mode != Mode::Unified {
-            match process::clone3(&CloneArgs::default()) {
-                Ok(Cloned::Child) => {
-                    // Nobody may wait for the end of a pipe on our account.
-                    let _ = process::null_streams();
-                    let _ = process::close_other_fds(&[]);
-                    remove_monitor(&mut cgroups);
-                    process::exit_now(0)
-                }
-                Ok(Cloned::Parent { .. }) => return,
-                Err(error) => tracing::info!("clean-up in the foreground: {error}"),
-            }
+        let own = i32::try_from(std::process::id()).unwrap_or(0);
+        let done = match self.entered {
+            true => cgroups.destroy_monitor(own, PATIENCE),
+            false => cgroups.remove_monitor(PATIENCE),
+        };
+        self.entered = false;
+        if let Err(error) = done {
+            tracing::warn!("{error}");
         }
-        remove_monitor(&mut cgroups);
-    }
-}
-
-fn remove_monitor(cgroups: &mut rlxc_cgroup::Cgroups) {
-    let own = i32::try_from(std::process::id()).unwrap_or(0);
-    if let Err(error) = cgroups.destroy_monitor(own, PATIENCE) {
-        tracing::warn!("{error}");
     }
 }
 

@@ -92,7 +92,9 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
 /// To the caller; without one to the terminal, where a foreground start shows it.
 fn tell_failure(error: &StartError, reporter: &mut Option<Reporter>) {
     match reporter {
-        Some(reporter) => reporter.send(&Report::Failed(error.clone())),
+        Some(reporter) => {
+            let _ = reporter.send(&Report::Failed(error.clone()));
+        }
         None => {
             eprintln!("lxc: {error}");
             if let Some(remedy) = &error.remedy {
@@ -117,6 +119,8 @@ struct Monitor {
     pid_file: Option<PathBuf>,
     /// The caller's terminal while it shows the console.
     raw: Option<crate::terminal::RawMode>,
+    /// Whether the start has failed.
+    aborted: bool,
     /// Whether the monitor has a mount namespace of its own already.
     unshared: bool,
     /// The caller's descriptors that init gets: in the foreground, without `close_all_fds`.
@@ -160,6 +164,7 @@ impl Monitor {
                 reporter: reporter.take(),
                 timings: Vec::new(),
                 raw: None,
+                aborted: false,
                 unshared: false,
                 dir: None,
             }),
@@ -223,19 +228,26 @@ impl Monitor {
             self.settle();
             let status = self.serve();
             if !self.end(status) {
-                if let Some(reporter) = &mut self.reporter {
-                    reporter.send(&Report::Ended(status));
-                }
+                self.report_end(status);
                 break exit_code(status);
             }
         };
         if let Some(path) = &self.pid_file {
             let _ = std::fs::remove_file(path);
         }
-        let cgroups = std::mem::take(&mut self.core.cgroups);
         self.destroy_ephemeral();
-        cgroups.destroy_monitor();
         code
+    }
+
+    /// Tells a caller in the foreground, who then removes the monitor's cgroups.
+    fn report_end(&mut self, status: i32) {
+        let Some(reporter) = &mut self.reporter else {
+            return;
+        };
+        let cgroups = self.core.cgroups.monitor_dirs();
+        if !reporter.send(&Report::Ended { status, cgroups }) {
+            self.core.cgroups.destroy_monitor();
+        }
     }
 
     /// Runs one step of the start: named, timed, its failure carrying its name.

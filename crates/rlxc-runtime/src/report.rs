@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -31,8 +32,13 @@ pub(crate) enum Report {
     },
     /// The start failed and has been undone.
     Failed(StartError),
-    /// The container ended: the raw wait status of its init.
-    Ended(i32),
+    /// The container ended.
+    Ended {
+        /// The raw wait status of its init.
+        status: i32,
+        /// The monitor's cgroups, to be removed when it has ended.
+        cgroups: Vec<PathBuf>,
+    },
 }
 
 /// The monitor's end.
@@ -44,12 +50,13 @@ impl Reporter {
         Self(fd.into())
     }
 
-    /// Sends a report. A caller that is gone changes nothing.
-    pub(crate) fn send(&mut self, report: &Report) {
-        if let Ok(mut line) = serde_json::to_vec(report) {
-            line.push(b'\n');
-            let _ = self.0.write_all(&line);
-        }
+    /// Sends a report. Whether there is still somebody to read it.
+    pub(crate) fn send(&mut self, report: &Report) -> bool {
+        let Ok(mut line) = serde_json::to_vec(report) else {
+            return false;
+        };
+        line.push(b'\n');
+        self.0.write_all(&line).is_ok()
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::{Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, SealFlag};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -30,6 +31,9 @@ pub struct Started {
     /// The raw wait status of init, after a start in the foreground: `code << 8` or the signal.
     pub status: Option<i32>,
 }
+
+/// How long the ended monitor may hold up its cgroups.
+const LEFT_CGROUPS: Duration = Duration::from_secs(1);
 
 /// What the monitor gets: all have numbers that survive its exec.
 struct Handover {
@@ -77,7 +81,7 @@ pub fn start(plan: &Plan) -> Result<Started, StartError> {
             status: None,
         }),
         Some(Report::Failed(error)) => Err(error),
-        Some(Report::Ended(_)) | None => Err(StartError::new(
+        Some(Report::Ended { .. }) | None => Err(StartError::new(
             "monitor",
             "rlxc-monitor",
             "the monitor died before the container was running",
@@ -101,10 +105,13 @@ fn finish(
         }
         (result, _) => result.inspect_err(|_| reap(child))?,
     };
-    if let Some(Report::Ended(status)) = reports.next() {
+    let mut left = Vec::new();
+    if let Some(Report::Ended { status, cgroups }) = reports.next() {
         started.status = Some(status);
+        left = cgroups;
     }
     reap(child);
+    rlxc_cgroup::remove_left(&left, LEFT_CGROUPS);
     Ok(started)
 }
 

@@ -16,6 +16,8 @@ use crate::protocol::{Command, Event, HEADER, Message, Request, Response, StateW
 pub(super) struct Connection {
     socket: OwnedFd,
     phase: Phase,
+    /// Whether the client runs as the user that the monitor runs as
+    own: bool,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub(super) enum After {
     Close,
     HoldTty(i32),
     HoldStop,
+    /// As `HoldStop`; the client removes the monitor's cgroups
+    HoldTidy,
     StateClient(StateWish),
 }
 
@@ -56,6 +60,8 @@ pub(super) struct Incoming {
     pub(super) request: Request,
     pub(super) payload: Vec<u8>,
     pub(super) listener: Option<OwnedFd>,
+    /// Whether the client runs as the user that the monitor runs as
+    pub(super) own: bool,
 }
 
 /// What to do with a connection after the handler was asked.
@@ -93,7 +99,11 @@ impl Connection {
             bytes: [0; HEADER],
             have: 0,
         };
-        Self { socket, phase }
+        Self {
+            socket,
+            phase,
+            own: false,
+        }
     }
 
     pub(super) fn socket(&self) -> BorrowedFd<'_> {
@@ -123,6 +133,11 @@ impl Connection {
             } => Some(n),
             _ => None,
         }
+    }
+
+    /// Whether the client is there and removes the monitor's cgroups.
+    pub(super) fn tidies(&self) -> bool {
+        matches!(self.phase, Phase::Staying(After::HoldTidy)) && !self.peer_is_gone()
     }
 
     pub(super) fn wants(&self, state: State) -> bool {
@@ -230,12 +245,14 @@ impl Connection {
 
     /// The caller may be root, or who we are. Without credentials in the message, those of the
     /// connection count.
-    fn allowed(&self, sender: Option<(u32, u32)>) -> bool {
+    fn allowed(&mut self, sender: Option<(u32, u32)>) -> bool {
         let peer = || {
             let cred = getsockopt(&self.socket, sockopt::PeerCredentials).ok()?;
             Some((cred.uid(), cred.gid()))
         };
-        match sender.or_else(peer) {
+        let client = sender.or_else(peer);
+        self.own = client.is_some_and(|(uid, _)| uid == getuid().as_raw());
+        match client {
             Some((0, _)) => true,
             Some((uid, gid)) => uid == getuid().as_raw() && gid == getgid().as_raw(),
             None => false,
@@ -260,6 +277,7 @@ impl Connection {
             request: *request,
             payload: std::mem::take(bytes),
             listener: None,
+            own: self.own,
         };
         self.phase = Phase::Waiting;
         Step::Request(incoming)
@@ -273,6 +291,7 @@ impl Connection {
                     request: Request::number(Command::SeccompNotifyAddListener, 0),
                     payload: Vec::new(),
                     listener: received.fds.pop(),
+                    own: self.own,
                 })
             }
             Ok(received) if received.len == 1 => {

@@ -1,6 +1,7 @@
 //! One request: checked, put to the handler, and its answer made.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use nix::errno::Errno;
 
@@ -9,7 +10,7 @@ use super::{Answer, Completion, Handler, Token};
 use crate::State;
 use crate::protocol::{
     CgroupCtx, CgroupFd, Command, ConsoleLogRequest, DeviceRule, MAX_CGROUP_FDS, Response,
-    StateWish, decode_text, encode_text,
+    STOP_AND_TIDY, StateWish, decode_text, encode_text,
 };
 
 fn number(answer: Answer<i32>) -> Answer<Served> {
@@ -53,7 +54,13 @@ fn serve(
         }
         Command::Stop => {
             handler.stop()?;
-            Ok(Served::of(Reply::Silent(After::HoldStop)))
+            // Only who may do what the monitor may is asked to finish its work.
+            let able = incoming.own && request.data == STOP_AND_TIDY;
+            let tidy = able.then(|| handler.to_tidy());
+            Ok(match tidy.flatten() {
+                Some(tidy) => hand_over(&tidy.dirs, tidy.monitor),
+                None => Served::of(Reply::Silent(After::HoldStop)),
+            })
         }
         Command::GetState => number(Ok(state.number())),
         Command::GetInitPid => number(handler.init_pid()),
@@ -116,6 +123,14 @@ fn serve(
             Ok(Served::payload(encode_text(&scope)))
         }
     }
+}
+
+fn hand_over(dirs: &[PathBuf], monitor: OwnedFd) -> Served {
+    use std::os::unix::ffi::OsStrExt;
+    let dirs: Vec<&[u8]> = dirs.iter().map(|dir| dir.as_os_str().as_bytes()).collect();
+    let payload = dirs.join(&b'\n');
+    let response = Response::payload(payload.len());
+    Served::with_fds(response, payload, vec![monitor], After::HoldTidy)
 }
 
 fn text(payload: &[u8]) -> Answer<&str> {

@@ -48,6 +48,9 @@ pub enum Outcome {
     TimedOut,
 }
 
+/// How long the ended monitor may hold up its cgroups.
+const LEFT_CGROUPS: Duration = Duration::from_secs(1);
+
 /// Default of `lxc.signal.halt`: glibc's SIGRTMIN+3 for an init that blocks it, else SIGPWR.
 const SIGRTMIN_PLUS_3: i32 = 37;
 
@@ -158,7 +161,13 @@ fn has(mask: u64, signal: i32) -> bool {
 /// # Errors
 /// [`ControlError::Monitor`], with `Unresponsive` at the timeout.
 pub fn stop(client: &Client, timeout: Duration) -> Result<(), ControlError> {
-    client.clone().with_deadline(timeout).stop()?;
+    let until = Instant::now() + timeout;
+    let Some(tidy) = client.clone().with_deadline(timeout).stop_and_tidy()? else {
+        return Ok(());
+    };
+    if tidy.wait(until) {
+        rlxc_cgroup::remove_left(&tidy.dirs, LEFT_CGROUPS);
+    }
     Ok(())
 }
 

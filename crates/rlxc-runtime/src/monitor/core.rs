@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use rlxc_monitor::State;
 use rlxc_monitor::protocol::{CgroupCtx, CgroupFd, ConsoleLogRequest, DeviceRule};
-use rlxc_monitor::server::{Answer, Completion, Handler, Token, TtyGrant};
+use rlxc_monitor::server::{Answer, Completion, Handler, ToTidy, Token, TtyGrant};
 use rlxc_security::lsm::Label;
 use rlxc_security::seccomp::notify::Proxy;
 use rlxc_sys::process;
@@ -223,6 +223,12 @@ impl Handler for Core {
 
     fn clone_flags(&mut self) -> Answer<u32> {
         Ok(self.clone_flags)
+    }
+
+    fn to_tidy(&mut self) -> Option<ToTidy> {
+        let dirs = self.cgroups.monitor_dirs();
+        let monitor = process::pidfd_open(i32::try_from(std::process::id()).ok()?).ok()?;
+        (!dirs.is_empty()).then_some(ToTidy { monitor, dirs })
     }
 
     fn stop(&mut self) -> Answer<()> {

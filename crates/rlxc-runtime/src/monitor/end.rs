@@ -18,6 +18,7 @@ impl Monitor {
     /// A failed start: kills what runs, then as [`Monitor::end`].
     pub(super) fn abort(&mut self) {
         self.server.announce(State::Aborting);
+        self.aborted = true;
         if let Some(init) = self.core.init.take() {
             let _ = process::pidfd_send_signal(&init.pidfd, 9);
             let _ = process::wait_status(&init.pidfd);
@@ -120,12 +121,22 @@ impl Monitor {
         if reboot {
             self.server.reboot();
         } else {
+            if !self.is_tidied(plan) {
+                self.core.cgroups.destroy_monitor();
+            }
             self.server.announce(State::Stopped);
         }
         if let Some(network) = network {
             network.finish();
         }
         reboot
+    }
+
+    /// Whether somebody waits for the monitor's end and removes its cgroups then: the client that
+    /// asked for the stop, or the caller of a start in the foreground.
+    fn is_tidied(&self, plan: &Plan) -> bool {
+        let foreground = !plan.daemonize && self.reporter.is_some();
+        !self.aborted && (foreground || self.server.is_tidied())
     }
 
     /// `/proc/MONITOR/fd/N` of each namespace.
