@@ -143,7 +143,7 @@ impl Cgroups {
         Ok(cgroups)
     }
 
-    /// Makes the container's cgroup in each hierarchy, and the inner one where it is asked for.
+    /// Makes the container's cgroup in each hierarchy. [`Cgroups::create_inner`] comes next.
     ///
     /// # Errors
     /// As [`Cgroups::create_monitor`]; what was made by this call is removed again.
@@ -155,6 +155,21 @@ impl Cgroups {
         for (tree, dir) in self.trees.iter_mut().zip(made) {
             tree.payload = Some(dir);
         }
+        Ok(())
+    }
+
+    /// Whether the device rules have to be set before [`Cgroups::create_inner`]: v1 refuses `a`
+    /// once a cgroup has children.
+    #[must_use]
+    pub fn devices_first(&self) -> bool {
+        self.request.inner.is_some() && self.mode != Mode::Unified
+    }
+
+    /// Makes `lxc.cgroup.dir.container.inner` below the container's cgroups, where it is asked for.
+    ///
+    /// # Errors
+    /// As [`Cgroups::create_monitor`].
+    pub fn create_inner(&mut self) -> Result<()> {
         let Some(inner) = self.request.inner.clone() else {
             return Ok(());
         };
@@ -435,26 +450,24 @@ impl Cgroups {
         Ok(())
     }
 
-    /// Gives the container's directories to `uid` (as seen here) and group `gid`, so that its own
-    /// init can make cgroups below.
+    /// Gives the container's directories to group `gid` (as seen here), so that its own init can
+    /// make cgroups below. The owner stays, who can so take them away again.
     ///
     /// # Errors
     /// [`Error::Delegate`] for the first directory or cgroup.procs that refuses.
-    pub fn delegate(&self, uid: u32, gid: u32) -> Result<()> {
+    pub fn delegate(&self, gid: u32) -> Result<()> {
         let names = fs::read_to_string("/sys/kernel/cgroup/delegate").unwrap_or_default();
         for tree in &self.trees {
-            let mut dirs: Vec<_> = tree.payload.iter().chain(&tree.inner).collect();
-            dirs.dedup();
-            for dir in dirs {
-                give(dir, uid, gid, 0o775)?;
-                give(&dir.join("cgroup.procs"), uid, gid, 0o664)?;
+            for dir in tree.payload.iter().chain(&tree.inner) {
+                give(dir, gid, 0o775)?;
+                give(&dir.join("cgroup.procs"), gid, 0o664)?;
                 let more: Vec<&str> = match tree.version {
                     Version::V1 => vec!["tasks"],
                     Version::V2 => names.lines().filter(|n| !n.contains('/')).collect(),
                 };
                 // Which of these exist depends on the kernel and on the enabled controllers.
                 for name in more {
-                    let _ = give(&dir.join(name), uid, gid, 0o664);
+                    let _ = give(&dir.join(name), gid, 0o664);
                 }
             }
         }
@@ -533,26 +546,18 @@ impl Cgroups {
         first_error(dirs.map(|dir| remove::tree(&dir, deadline)))
     }
 
-    /// Moves the calling monitor into its pivot cgroup (`lxc.pivot`) and removes the monitor's.
+    /// Moves the calling monitor into its pivot cgroup, `lxc.pivot` below `lxc.cgroup.dir.monitor.pivot`
+    /// or `lxc.cgroup.dir`, and removes the monitor's.
     ///
     /// # Errors
     /// As [`Cgroups::destroy_payload`].
     pub fn destroy_monitor(&mut self, pid: i32, timeout: Duration) -> Result<()> {
-        let pivot = self
-            .request
-            .pivot
-            .clone()
-            .unwrap_or_else(|| "lxc.pivot".into());
+        let above = self.request.pivot.as_ref().or(self.request.dir.as_ref());
+        let pivot = above.map_or_else(|| "lxc.pivot".into(), |dir| format!("{dir}/lxc.pivot"));
         file::check_dir(&pivot)?;
-        let unified = self.enables();
         let mut pivots = Vec::new();
         for tree in self.trees.iter().filter(|t| t.monitor.is_some()) {
-            let beside = tree.monitor.as_deref().and_then(Path::parent);
-            let base = match self.request.pivot {
-                Some(_) => &tree.base,
-                None => beside.unwrap_or(&tree.base),
-            };
-            pivots.push(make_path(tree, base, &pivot, true, unified)?);
+            pivots.push(make_path(tree, &tree.base, &pivot, true, self.enables())?);
         }
         enter(pivots.iter().map(PathBuf::as_path), pid)?;
         self.remove_monitor(timeout)
@@ -567,8 +572,8 @@ fn first_error(results: impl Iterator<Item = Result<()>>) -> Result<()> {
     }
 }
 
-fn give(path: &Path, uid: u32, gid: u32, mode: u32) -> Result<()> {
-    chown(path, Some(uid), Some(gid))
+fn give(path: &Path, gid: u32, mode: u32) -> Result<()> {
+    chown(path, None, Some(gid))
         .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
         .map_err(|source| Error::Delegate {
             path: path.into(),

@@ -25,6 +25,7 @@ fn made(name: &str) -> Option<Cgroups> {
     };
     let mut cgroups = Cgroups::create_monitor(&layout, &request).unwrap();
     cgroups.create_payload().unwrap();
+    cgroups.create_inner().unwrap();
     Some(cgroups)
 }
 

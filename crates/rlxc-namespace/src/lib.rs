@@ -5,12 +5,14 @@
 //! * [`idmap`]: checking and translating id maps, the extra entry for the caller's own ids.
 //! * [`subid`]: what /etc/subuid and /etc/subgid delegate.
 //! * [`write_id_maps`]: giving a process its maps, directly or by newuidmap and newgidmap.
+//! * [`run_mapped`]: a piece of work with all capabilities over the ids of the maps.
 //! * [`usernsexec`], [`unshare`]: the logic of the two command line tools.
 
 pub mod choice;
 mod error;
 pub mod idmap;
 pub mod map_writer;
+mod mapped;
 pub mod share;
 pub mod subid;
 mod tool;
@@ -21,4 +23,5 @@ pub use choice::{Choice, ShareSource, choose};
 pub use error::{Error, Result};
 pub use idmap::{mapped_root, validate};
 pub use map_writer::write_id_maps;
+pub use mapped::run_mapped;
 pub use subid::{Caller, subordinate_ids};

@@ -15,6 +15,7 @@ use crate::plan::Plan;
 
 /// How long killed processes may hold a cgroup up.
 const PATIENCE: Duration = Duration::from_secs(5);
+const DEVICES: &str = "device rules";
 const CGROUP_MAGIC: u32 = 0x27_e0eb;
 const CGROUP2_MAGIC: u32 = 0x6367_7270;
 
@@ -28,18 +29,34 @@ pub(crate) struct Cgroups {
 impl Cgroups {
     pub(crate) fn create(&mut self, plan: &Plan) -> Result<(), StartError> {
         let step = "create cgroups";
-        if let Some(cgroups) = &mut self.cgroups {
-            // A reboot: the monitor has stayed where it is.
-            return cgroups.create_payload().at(step, "");
+        // On a reboot the monitor has stayed where it is.
+        if self.cgroups.is_none() {
+            let layout = Layout::detect().at(step, "")?;
+            let made =
+                rlxc_cgroup::Cgroups::create_monitor(&layout, &request(plan)).at(step, "")?;
+            for skipped in &made.skipped {
+                tracing::info!("cgroups: {}: {}", skipped.mount.display(), skipped.reason);
+            }
+            // Kept before the next call: what it leaves behind on failure is removed by `destroy`.
+            self.cgroups = Some(made);
         }
-        let layout = Layout::detect().at(step, "")?;
-        let made = rlxc_cgroup::Cgroups::create_monitor(&layout, &request(plan)).at(step, "")?;
-        for skipped in &made.skipped {
-            tracing::info!("cgroups: {}: {}", skipped.mount.display(), skipped.reason);
+        let Some(cgroups) = &mut self.cgroups else {
+            return Ok(());
+        };
+        cgroups.create_payload().at(step, "")?;
+        if cgroups.devices_first() {
+            attach_devices(cgroups, plan)?;
         }
-        // Kept before the next call: what it leaves behind on failure is removed by `destroy`.
-        let made = self.cgroups.insert(made);
-        made.create_payload().at(step, "")
+        cgroups.create_inner().at(step, "")
+    }
+
+    /// Applies the device rules: when the container is set up, since they are for what runs in it
+    /// and not for its making.
+    pub(crate) fn restrict_devices(&mut self, plan: &Plan) -> Result<(), StartError> {
+        match &mut self.cgroups {
+            Some(cgroups) if !cgroups.devices_first() => attach_devices(cgroups, plan),
+            _ => Ok(()),
+        }
     }
 
     /// Whether init can be born in its cgroup (pure v2).
@@ -65,14 +82,7 @@ impl Cgroups {
         cgroups
             .apply_limits(&config.cgroup1, &config.cgroup2)
             .at(limits, "")?;
-        cgroups
-            .attach_devices(&config.cgroup1, &config.cgroup2)
-            .at(limits, "devices")?;
-        if let (Some(uid), Some(gid)) = (
-            host_id(&plan.id_maps, IdKind::Uid),
-            host_id(&plan.id_maps, IdKind::Gid),
-        ) && let Err(error) = cgroups.delegate(uid, gid)
-        {
+        if let Err(error) = delegate(cgroups, &plan.id_maps) {
             // A container that cannot make cgroups of its own still works.
             tracing::info!("cgroups are not delegated: {error}");
         }
@@ -232,10 +242,40 @@ fn request(plan: &Plan) -> Request {
     }
 }
 
-/// The host's id of the container's root.
-fn host_id(maps: &[IdMap], kind: IdKind) -> Option<u32> {
-    let root = maps.iter().find(|map| map.kind == kind && map.nsid == 0);
-    root.map(|map| map.hostid)
+/// Who may not set device rules (an ordinary user; root of a user namespace) starts without them, as
+/// with LXC: what such a container can open its owner can open too, and it cannot make nodes.
+fn attach_devices(cgroups: &mut rlxc_cgroup::Cgroups, plan: &Plan) -> Result<(), StartError> {
+    let done = cgroups.attach_devices(&plan.config.cgroup1, &plan.config.cgroup2);
+    match done {
+        Err(error)
+            if [Errno::EPERM, Errno::EACCES]
+                .map(|e| Some(e as i32))
+                .contains(&error.errno()) =>
+        {
+            tracing::warn!("the container runs without device rules: {error}");
+            Ok(())
+        }
+        other => other.at(DEVICES, ""),
+    }
+}
+
+/// Gives the container's root the group of its cgroups. Only root may give a group away that it is
+/// not in itself; an ordinary user does it in a user namespace that has both.
+fn delegate(cgroups: &rlxc_cgroup::Cgroups, maps: &[IdMap]) -> Result<(), String> {
+    let Some(gid) = rlxc_namespace::mapped_root(maps, IdKind::Gid) else {
+        return Ok(());
+    };
+    if nix::unistd::geteuid().is_root() {
+        return cgroups.delegate(gid).map_err(|error| error.to_string());
+    }
+    if cgroups.trees.is_empty() {
+        return Ok(());
+    }
+    match rlxc_namespace::run_mapped(maps, || i32::from(cgroups.delegate(0).is_err())) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err("the kernel refuses the group".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn open(tree: &rlxc_cgroup::Tree, limit: bool) -> Answer<OwnedFd> {

@@ -193,7 +193,7 @@ fn finish(
         .send(&FromChild::Ready(described), &fds)
         .at("ready", "")?;
     terminals.release_ptx();
-    if prepared.hooks.wait_before_init() {
+    if plan.has_device_rules() || prepared.hooks.wait_before_init() {
         let (ToChild::Go, _) = expect(&prepared.channel)? else {
             return Err(unexpected());
         };

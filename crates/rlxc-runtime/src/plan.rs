@@ -72,6 +72,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether `lxc.cgroup.devices.*` or `lxc.cgroup2.devices.*` is set.
+    pub(crate) fn has_device_rules(&self) -> bool {
+        let limits = self.config.cgroup1.iter().chain(&self.config.cgroup2);
+        limits
+            .into_iter()
+            .any(|(file, _)| file.starts_with("devices."))
+    }
+
     /// Whether the monitor sends its child a message before the set-up: id maps or idmapped trees.
     pub(crate) fn has_maps(&self) -> bool {
         self.namespaces.clone.contains(Namespace::User)

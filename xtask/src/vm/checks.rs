@@ -14,8 +14,15 @@ pub(crate) struct Check {
 }
 
 /// All of them, in the order in which they run.
-pub(crate) const CHECKS: &[Check] = &[Check {
-    package: "rlxc-cgroup",
-    test: "live",
-    only: &[],
-}];
+pub(crate) const CHECKS: &[Check] = &[
+    Check {
+        package: "rlxc-cgroup",
+        test: "live",
+        only: &[],
+    },
+    Check {
+        package: "rlxc-tests",
+        test: "cgroup_tree",
+        only: &[],
+    },
+];

@@ -172,10 +172,16 @@ impl Monitor {
             let pid = self.init_pid()?;
             self.keep_namespaces(plan, pid)?;
         }
+        let restricted = plan.has_device_rules();
+        if restricted {
+            self.step("device rules", |monitor| {
+                monitor.core.cgroups.restrict_devices(plan)
+            })?;
+        }
         if hooks.has(HookKind::StartHost) {
             self.step("start-host hooks", |_| hooks.run(HookKind::StartHost, &[]))?;
         }
-        if hooks.wait_before_init() {
+        if restricted || hooks.wait_before_init() {
             ours.send(&ToChild::Go, &[]).at("start-host hooks", "")?;
         }
         self.step("execute init", |monitor| monitor.wait_exec(ours))
