@@ -29,7 +29,14 @@ impl Run for Destroy {
                 return Err(Failure::new(format!("{} is running", container.name()))
                     .remedy("stop it first, or use -f"));
             }
+            let passing = container
+                .item("lxc.ephemeral")
+                .is_ok_and(|value| value == "1");
             container.stop()?;
+            // It removes itself when it stops.
+            if passing {
+                return Ok(0);
+            }
         }
         let name = container.name().to_owned();
         let destroyed = match self.snapshots {
