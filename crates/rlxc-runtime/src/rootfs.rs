@@ -284,9 +284,14 @@ fn restrict(tree: &OwnedFd, options: &MountEntry) -> std::io::Result<()> {
     let recursive = options.propagation & MsFlags::MS_REC.bits() != 0;
     let set = attrs_of_flags(options.flags);
     if set != 0 {
+        // One way of noting access times can only be set in place of all others.
+        let clear = match set & mount::attr::ATIME_MASK {
+            0 => 0,
+            _ => mount::attr::ATIME_MASK,
+        };
         let change = MountAttr {
             set,
-            clear: set & mount::attr::ATIME_MASK,
+            clear,
             ..MountAttr::default()
         };
         mount::set_attr(tree, false, &change)?;

@@ -17,7 +17,8 @@ use rlxc_config::Document;
 use rlxc_runtime::{HostFacts, Mode, Plan, PlanInput, StartError, Started, start};
 
 const APPLETS: &str = "sh cat ls env grep readlink id hostname mount umount mknod mkdir sort sed sleep stat test echo \
-                       true touch sysctl chmod chown cut ln rm tty ps kill head wc";
+                       true touch sysctl chmod chown cut ln rm tty ps kill head wc unshare chroot renice dmesg tr \
+                       cp rmdir basename od sync insmod date stty";
 
 /// The directory of a test's containers; removed at its end.
 pub struct World {

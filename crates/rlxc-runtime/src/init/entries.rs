@@ -48,10 +48,7 @@ fn try_mount(
         }
     })?;
     let flags = MsFlags::from_bits_retain(entry.flags);
-    let mounted = if flags.contains(MsFlags::MS_REMOUNT) {
-        remount(&target, entry).at("mount entry", &about)?;
-        root.path_fd(&entry.target).at("mount entry", &about)?
-    } else if let Some(tree) = tree {
+    let mounted = if let Some(tree) = tree {
         attach_bind(tree, &target, entry).at("mount entry", &about)?
     } else if flags.contains(MsFlags::MS_MOVE) {
         let tree = source(root, entry, 0).at("mount entry", &about)?;
@@ -93,10 +90,26 @@ fn source(root: &Root, entry: &MountEntry, flags: u32) -> std::io::Result<OwnedF
 fn attach_bind(tree: OwnedFd, target: &OwnedFd, entry: &MountEntry) -> std::io::Result<OwnedFd> {
     let change = bind_attrs(entry);
     if change.set != 0 || change.clear != 0 {
-        mount::set_attr(&tree, false, &change)?;
+        match mount::set_attr(&tree, false, &change) {
+            // In a user namespace the way of noting access times is locked. LXC leaves it, too.
+            Err(error) if is_refused(&error) && change.set & attr::ATIME_MASK != 0 => {
+                tracing::info!("/{}: the access time options are left out", entry.target);
+                let change = MountAttr {
+                    set: change.set & !attr::ATIME_MASK,
+                    clear: change.clear & !attr::ATIME_MASK,
+                    ..MountAttr::default()
+                };
+                mount::set_attr(&tree, false, &change)?;
+            }
+            other => other?,
+        }
     }
     mount::attach(&tree, target)?;
     Ok(tree)
+}
+
+fn is_refused(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::PermissionDenied
 }
 
 /// A copy keeps the restrictions of the mount it comes from; the entry's own are added.
@@ -116,21 +129,6 @@ fn bind_attrs(entry: &MountEntry) -> MountAttr<'static> {
     }
 }
 
-fn remount(target: &OwnedFd, entry: &MountEntry) -> std::io::Result<()> {
-    let flags = MsFlags::from_bits_retain(entry.flags);
-    if flags.contains(MsFlags::MS_BIND) {
-        return mount::set_attr(target, false, &bind_attrs(entry));
-    }
-    let data = Some(entry.data.as_str()).filter(|data| !data.is_empty());
-    Ok(nix::mount::mount(
-        None::<&str>,
-        &fd_path(target),
-        None::<&str>,
-        flags,
-        data,
-    )?)
-}
-
 /// A new file system. By mount(2) on the descriptor's path: it takes any data as it is.
 fn new_fs(target: &OwnedFd, entry: &MountEntry) -> std::io::Result<()> {
     let data = Some(entry.data.as_str()).filter(|data| !data.is_empty());
@@ -138,7 +136,8 @@ fn new_fs(target: &OwnedFd, entry: &MountEntry) -> std::io::Result<()> {
         Some(entry.source.as_str()),
         &fd_path(target),
         Some(entry.fstype.as_str()),
-        MsFlags::from_bits_retain(entry.flags),
+        // LXC mounts an entry with `remount` anew, too.
+        MsFlags::from_bits_retain(entry.flags) - MsFlags::MS_REMOUNT,
         data,
     )?)
 }

@@ -45,21 +45,22 @@ pub(super) fn set_personality(personality: rlxc_config::Personality) -> Result<(
     rlxc_sys::process::set_personality(persona).at("personality", "lxc.arch")
 }
 
-/// Standard streams: the console in the background; in the foreground only where the caller's
-/// are terminals, which the monitor shows the console on.
+/// Standard streams: the console; for a command executed in the foreground only where the caller's
+/// are terminals, which the monitor shows the console on: a pipe to or from it stays one.
 pub(super) fn standard_streams(plan: &Plan, terminals: &Terminals) -> Result<()> {
     let Some(console) = &terminals.console else {
         return Ok(());
     };
     let step = "standard streams";
     let pts = console.pts.as_fd();
-    if plan.daemonize || is_terminal(std::io::stdin().as_fd()) {
+    let all = plan.daemonize || plan.mode == Mode::Start;
+    if all || is_terminal(std::io::stdin().as_fd()) {
         nix::unistd::dup2_stdin(pts).at(step, "stdin")?;
     }
-    if plan.daemonize || is_terminal(std::io::stdout().as_fd()) {
+    if all || is_terminal(std::io::stdout().as_fd()) {
         nix::unistd::dup2_stdout(pts).at(step, "stdout")?;
     }
-    if plan.daemonize || is_terminal(std::io::stderr().as_fd()) {
+    if all || is_terminal(std::io::stderr().as_fd()) {
         nix::unistd::dup2_stderr(pts).at(step, "stderr")?;
     }
     Ok(())
