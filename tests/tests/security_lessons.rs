@@ -280,3 +280,94 @@ fn init_has_no_terminal_of_the_host() {
         "{out}"
     );
 }
+
+/// Incus ef006240ac, CVE-2026-23954: a file that is written on the host, in a directory that the container's root owns,
+/// is a link.
+#[test]
+fn logs_and_the_pin_are_not_written_through_links() {
+    let world = world!("logs");
+    let victim = Victim::new(&world);
+    let log = world.lxcpath.join("console.log");
+    symlink(victim.0.join("file"), &log).unwrap();
+    let config = format!(
+        "lxc.console.path =\nlxc.console.logfile = {}",
+        log.display()
+    );
+    let inside = world.define("console", LOOK, &config, 0);
+    victim.assert_untouched_by("lxc.console.logfile", || {
+        let error = inside.by_us().unwrap_err();
+        assert!(error.contains("console.log"), "{error}");
+    });
+    let inside = world.define("log", LOOK, "", 0);
+    let mut plan = inside.plan(false).unwrap();
+    let log = world.lxcpath.join("start.log");
+    symlink(victim.0.join("file"), &log).unwrap();
+    plan.log_file = Some(log);
+    victim.assert_untouched_by("lxc.log.file", || drop(rlxc_runtime::start(&plan)));
+    let inside = world.define("pin", LOOK, "", 0);
+    link(&inside, ".lxc_keep", &victim.0.join("file"));
+    victim.assert_untouched_by(".lxc_keep", || {
+        inside.by_us().unwrap();
+    });
+}
+
+/// CVE-2025-31133, CVE-2025-52565: what is bound on /dev/null and /dev/console is exchanged meanwhile.
+#[test]
+fn exchanged_names_in_dev_do_not_lead_out() {
+    let world = world!("dev-race");
+    let victim = Victim::new(&world);
+    let config = "lxc.console.path =\nlxc.autodev = 0\nlxc.tty.max = 1\nlxc.pty.max = 10";
+    let inside = world.define("race", LOOK, config, 0);
+    let dev = inside.rootfs.join("dev");
+    let mut pairs = Vec::new();
+    for name in ["console", "ptmx", "tty1", "null", "pts"] {
+        let (honest, evil) = (dev.join(name), dev.join(format!("evil-{name}")));
+        if name == "pts" {
+            fs::create_dir_all(&honest).unwrap();
+            symlink(&victim.0, &evil).unwrap();
+        } else {
+            fs::write(&honest, "").unwrap();
+            symlink(victim.0.join(name), &evil).unwrap();
+        }
+        pairs.push((honest, evil));
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let exchanger = {
+        let stop = Arc::clone(&stop);
+        thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                for (honest, evil) in &pairs {
+                    let _ = renameat2(
+                        AT_FDCWD,
+                        honest,
+                        AT_FDCWD,
+                        evil,
+                        RenameFlags::RENAME_EXCHANGE,
+                    );
+                }
+            }
+        })
+    };
+    victim.assert_untouched_by("exchange", || {
+        for _ in 0..15 {
+            drop(inside.by_us());
+        }
+    });
+    stop.store(true, Ordering::Relaxed);
+    exchanger.join().unwrap();
+}
+
+/// CVE-2015-1331: the directories of locks and sockets cannot be those of somebody else.
+#[test]
+fn a_lock_is_not_taken_through_a_link() {
+    let world = world!("lock");
+    let victim = Victim::new(&world);
+    let lxcpath = world.lxcpath.to_string_lossy().into_owned();
+    let directory = Path::new("/run/lxc/lock").join(lxcpath.trim_start_matches('/'));
+    fs::create_dir_all(&directory).unwrap();
+    let lock = directory.join(".locked");
+    symlink(victim.0.join("new"), &lock).unwrap();
+    let run = rlxc_monitor::lock::DiskLock::acquire(&world.lxcpath, "locked");
+    assert!(run.is_err() && !victim.0.join("new").exists());
+    fs::remove_dir_all(directory).unwrap();
+}

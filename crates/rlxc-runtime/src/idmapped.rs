@@ -70,8 +70,11 @@ fn tree(
     recursive: bool,
     about: &str,
 ) -> Result<OwnedFd, StartError> {
+    let namespaces = &plan.namespaces;
+    let has_user = namespaces.clone.contains(Namespace::User)
+        || namespaces.share.contains_key(&Namespace::User);
     let userns = match source {
-        IdmapSource::Container if !plan.namespaces.clone.contains(Namespace::User) => {
+        IdmapSource::Container if !has_user => {
             return Err(
                 StartError::new(STEP, about, "the container has no user namespace")
                     .remedy("set lxc.idmap, or name a user namespace file after idmap="),

@@ -82,7 +82,8 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
             rootfs_tree = trees.pop_front();
         }
     }
-    if plan.namespaces.clone.contains(Namespace::User) {
+    let has_user = plan.namespaces.clone.contains(Namespace::User);
+    if has_user || plan.namespaces.share.contains_key(&Namespace::User) {
         become_root(plan)?;
         die_with_parent(&prepared.channel)?;
     }
@@ -254,26 +255,23 @@ fn keep_only_own_descriptors(prepared: &Prepared<'_>) -> Result<()> {
     process::close_other_fds(&keep).at("descriptors", "close_range")
 }
 
-/// Takes the ids of the new user namespace's root, or `lxc.init.uid` and `.gid` without one.
+/// Takes the ids of the user namespace's root, or `lxc.init.uid` and `.gid` where it has none.
 fn become_root(plan: &Plan) -> Result<()> {
-    use rlxc_config::IdKind;
     let step = "user namespace";
-    let mapped = |kind, id: u32| {
-        plan.id_maps.iter().any(|map| {
-            map.kind == kind
-                && id >= map.nsid
-                && u64::from(id) < u64::from(map.nsid) + u64::from(map.range)
-        })
+    // Of a namespace that is shared only the kernel knows the maps.
+    let has_root = |file: &str| -> Result<bool> {
+        let text = std::fs::read_to_string(file).at(step, file)?;
+        Ok(text
+            .lines()
+            .any(|line| line.split_whitespace().next() == Some("0")))
     };
-    let uid = if mapped(IdKind::Uid, 0) {
-        0
-    } else {
-        plan.init.uid
+    let uid = match has_root("/proc/self/uid_map")? {
+        true => 0,
+        false => plan.init.uid,
     };
-    let gid = if mapped(IdKind::Gid, 0) {
-        0
-    } else {
-        plan.init.gid
+    let gid = match has_root("/proc/self/gid_map")? {
+        true => 0,
+        false => plan.init.gid,
     };
     // Refused where setgroups is denied for the namespace: then the groups stay.
     let _ = setgroups(&[]);
