@@ -19,6 +19,8 @@ Usage: cargo xtask <task>
     --no-lint       skip formatting, clippy, docs and dependency checks
     --filter TEXT   only tests whose name contains TEXT
   lint            formatting, clippy, docs, dependency rules
+  man DIR         write the man pages into DIR
+  completions DIR write the completions for bash, zsh and fish into DIR
   bench           time rlxc against the installed LXC, in the same run
     --runs N        runs of each command (default 20)
   vm-test         run the checks that need pure cgroup2, LVM or AppArmor in a VM (one boot)
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let result = match args.first().map(String::as_str) {
         Some("demo") => demo::run(),
         Some("test") => suite::run(rest),
+        Some(what @ ("man" | "completions")) => generate(what, rest),
         Some("lint") => lint::run(),
         Some("bench") => bench::run(rest),
         Some("vm-test") => vm::run(rest),
@@ -56,4 +59,24 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Man pages and completions come from the command line's own definitions.
+fn generate(what: &str, args: &[String]) -> Result<(), String> {
+    let [dir] = args else {
+        return Err(format!("cargo xtask {what} DIR"));
+    };
+    let dir = std::path::absolute(dir).map_err(|e| format!("{dir}: {e}"))?;
+    let mut cargo = host::cargo();
+    cargo.args([
+        "run",
+        "--quiet",
+        "-p",
+        "rlxc-cli",
+        "--example",
+        "generate",
+        "--",
+        what,
+    ]);
+    host::run(cargo.arg(dir))
 }

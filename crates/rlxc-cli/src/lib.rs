@@ -5,6 +5,7 @@
 //! help on standard error, LXC's exit statuses).
 
 mod context;
+mod help_topics;
 pub mod install;
 mod output;
 mod personality;
@@ -15,8 +16,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub use context::{Common, Context, Failure, Outcome};
+pub use help_topics::{TOPICS, Topic};
 pub use output::Format;
 pub use personality::{command, top_command};
+pub use verbs::completion_script;
 
 use verbs::Verb;
 

@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use rlxc_log::Level;
 
 use crate::context::{Common, Context, Failure};
+use crate::help_topics::{TOPICS, Topic};
 use crate::verbs::{VERBS, Verb};
 
 /// LXC's tools that share none of the others' options.
@@ -31,9 +32,18 @@ pub fn command(verb: &Verb, lxc: bool) -> Command {
             true => format!("lxc-{}", verb.name),
             false => format!("rlxc {}", verb.name),
         })
-        .about(verb.about)
         .version(rlxc::VERSION);
     command = (verb.options)(command);
+    command = match lxc {
+        true => command.override_usage(format!("lxc-{} {}", verb.name, verb.usage)),
+        false => command.override_usage(format!(
+            "rlxc {} [OPTIONS] {}",
+            verb.name,
+            verb.usage
+                .replace("--name=NAME", "NAME")
+                .replace("[OPTION...] ", "")
+        )),
+    };
     let own: Vec<char> = command.get_arguments().filter_map(Arg::get_short).collect();
     let verbose = command.get_arguments().all(|arg| arg.get_id() != "verbose");
     command = Common::augment_args(command);
@@ -47,7 +57,7 @@ pub fn command(verb: &Verb, lxc: bool) -> Command {
     for (at, id) in COMMON.iter().enumerate().take(5) {
         command = command.mut_arg(id, |a| a.display_order(1000 + at));
     }
-    command = command.mut_arg("name", |a| a.display_order(0));
+    command = command.mut_arg("name", |a| a.display_order(999));
     if lxc {
         command = with_lxc_options(verb, command);
     } else {
@@ -67,7 +77,11 @@ pub fn command(verb: &Verb, lxc: bool) -> Command {
             });
         }
     }
-    command.args_override_self(true)
+    // Options bring descriptions of their own along; the verb's is the one that counts.
+    command
+        .about(verb.about)
+        .long_about(None)
+        .args_override_self(true)
 }
 
 /// What LXC's tool of that name has: its help and version options, and nothing of ours.
@@ -419,20 +433,17 @@ fn usage(tool: &str, command: &mut Command) -> String {
 /// `rlxc` without a verb, with an unknown one, or asking for help.
 pub(crate) fn top(first: &str, words: &[OsString]) -> ExitCode {
     match first {
-        "" | "rlxc" | "-h" | "--help" | "help" => {
-            if let Some(verb) = words
-                .get(1)
-                .and_then(|w| w.to_str())
-                .and_then(Verb::of_name)
-            {
-                let _ = command(verb, false)
-                    .bin_name(format!("rlxc {}", verb.name))
-                    .print_long_help();
-                return ExitCode::SUCCESS;
-            }
+        "" | "rlxc" => {
             let _ = overview(&mut std::io::stdout());
             ExitCode::SUCCESS
         }
+        "-h" | "--help" | "help" => match words.get(1).map(|w| w.to_string_lossy()) {
+            None => {
+                let _ = overview(&mut std::io::stdout());
+                ExitCode::SUCCESS
+            }
+            Some(word) => help_on(&word),
+        },
         "-V" | "--version" => {
             let version = env!("CARGO_PKG_VERSION");
             let _ = writeln!(std::io::stdout(), "rlxc {version} (LXC {})", rlxc::VERSION);
@@ -443,22 +454,61 @@ pub(crate) fn top(first: &str, words: &[OsString]) -> ExitCode {
             ExitCode::SUCCESS
         }
         other => {
-            let near = VERBS
-                .iter()
-                .map(|v| v.name)
-                .min_by_key(|name| distance(name, other));
-            let near = near.filter(|name| distance(name, other) <= 1 + name.len() / 3);
-            let hint = near
-                .map(|name| format!("; did you mean '{name}'?"))
-                .unwrap_or_default();
-            let shown = crate::output::safe(other);
-            let _ = writeln!(
-                std::io::stderr(),
-                "rlxc: there is no verb '{shown}'{hint} (rlxc help lists them)"
-            );
-            ExitCode::from(1)
+            let names = VERBS.iter().map(|v| v.name).chain(["help"]);
+            unknown("verb", other, names)
         }
     }
+}
+
+/// `rlxc help WORD`: a verb's options, or a topic.
+fn help_on(word: &str) -> ExitCode {
+    if let Some(verb) = Verb::of_name(word) {
+        let _ = command(verb, false).print_long_help();
+        return ExitCode::SUCCESS;
+    }
+    if let Some(verb) = word.strip_prefix("lxc-").and_then(Verb::of_lxc) {
+        let text = help(word, verb, &mut command(verb, true));
+        let _ = write!(std::io::stdout(), "{text}");
+        return ExitCode::SUCCESS;
+    }
+    if let Some(topic) = Topic::of_name(word) {
+        let _ = write!(std::io::stdout(), "{}", topic.text);
+        return ExitCode::SUCCESS;
+    }
+    if word.starts_with("lxc.") {
+        return run(
+            match Verb::of_name("config") {
+                Some(verb) => verb,
+                None => return ExitCode::from(1),
+            },
+            "rlxc help".to_owned(),
+            false,
+            ["config", "explain", word].map(OsString::from).to_vec(),
+        );
+    }
+    let topics = TOPICS.iter().map(|topic| topic.name);
+    unknown(
+        "verb or topic",
+        word,
+        VERBS.iter().map(|v| v.name).chain(topics),
+    )
+}
+
+/// Says that there is no such thing, and what is near.
+fn unknown<'a>(kind: &str, word: &str, known: impl Iterator<Item = &'a str>) -> ExitCode {
+    let near = known
+        .map(|name| (distance(name, word), name))
+        .min()
+        .filter(|(far, name)| *far <= 1 + name.len() / 3);
+    let hint = near
+        .map(|(_, name)| format!("; did you mean '{name}'?"))
+        .unwrap_or_default();
+    let shown = crate::output::safe(word);
+    let _ = writeln!(
+        std::io::stderr(),
+        "rlxc: there is no {kind} '{shown}'{hint} (rlxc help lists them)"
+    );
+    ExitCode::from(1)
 }
 
 fn overview(out: &mut impl Write) -> std::io::Result<()> {
@@ -466,9 +516,13 @@ fn overview(out: &mut impl Write) -> std::io::Result<()> {
     for verb in &VERBS {
         writeln!(out, "  {:<14}{}", verb.name, verb.about)?;
     }
+    writeln!(out, "\nTopics:")?;
+    for topic in &TOPICS {
+        writeln!(out, "  {:<14}{}", topic.name, topic.about)?;
+    }
     writeln!(
         out,
-        "\nrlxc VERB --help tells a verb's options. Most verbs are also there as lxc-VERB."
+        "\nrlxc help VERB, rlxc help TOPIC and rlxc help lxc.KEY tell more. Most verbs are also there as lxc-VERB."
     )
 }
 

@@ -1,9 +1,9 @@
 use std::io::Write;
 
 use clap::Args;
-use rlxc::{State, list_all};
+use rlxc::State;
 
-use super::{Run, VERBS};
+use super::Run;
 use crate::context::{Context, Failure, Outcome};
 
 /// Options of `explain`.
@@ -131,37 +131,5 @@ fn kill(left: &[Leftover]) {
             return;
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-}
-
-/// Options of `completions`.
-#[derive(Debug, Args)]
-pub(crate) struct Completions {
-    /// verbs, or containers
-    #[arg(value_name = "WHAT", hide = true)]
-    words: Vec<String>,
-}
-
-impl Run for Completions {
-    fn run(self, context: &Context) -> Outcome {
-        let mut out = std::io::stdout().lock();
-        match self.words.first().map(String::as_str) {
-            None | Some("containers") => {
-                for name in list_all(&context.lxcpath())? {
-                    writeln!(out, "{name}")?;
-                }
-            }
-            Some("verbs") => {
-                for verb in &VERBS {
-                    writeln!(out, "{}", verb.name)?;
-                }
-            }
-            Some(other) => {
-                return Err(Failure::new(format!(
-                    "'{other}' is neither containers nor verbs"
-                )));
-            }
-        }
-        Ok(0)
     }
 }

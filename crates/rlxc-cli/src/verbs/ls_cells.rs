@@ -45,6 +45,11 @@ impl Column {
             .map(|(column, _)| *column)
     }
 
+    /// The names of all columns.
+    pub(crate) fn names() -> [&'static str; 11] {
+        ALL.map(|(_, name)| name)
+    }
+
     pub(crate) fn name(self) -> &'static str {
         ALL[self as usize].1
     }

@@ -11,6 +11,7 @@ mod autostart;
 mod cgroup;
 mod checkconfig;
 mod checkpoint;
+mod completions;
 mod config;
 mod console;
 mod copy;
@@ -37,6 +38,8 @@ mod unshare;
 mod update_config;
 mod usernsexec;
 mod wait;
+
+pub use completions::script as completion_script;
 
 /// A verb: `rlxc NAME`, and `lxc-NAME` if LXC has a tool of that name.
 #[derive(Debug)]
@@ -119,13 +122,13 @@ pub static VERBS: [Verb; 32] = [
     },
     Verb {
         short_rcfile: true,
-        ..verb::<start::Start>("start", "--name=NAME -- COMMAND", "Starts a container")
+        ..verb::<start::Start>("start", "--name=NAME [-- COMMAND]", "Starts a container")
     },
     Verb {
         short_rcfile: true,
         ..verb::<execute::Execute>(
             "execute",
-            "--name=NAME -- COMMAND",
+            "--name=NAME [-- COMMAND]",
             "Runs one program in a container of its own",
         )
     },
@@ -283,6 +286,10 @@ pub static VERBS: [Verb; 32] = [
     },
     Verb {
         lxc: false,
-        ..verb::<explain::Completions>("completions", "", "Prints the names that shells complete")
+        ..verb::<completions::Completions>(
+            "completions",
+            "bash|zsh|fish",
+            "Prints what a shell needs to complete names, options and values",
+        )
     },
 ];
