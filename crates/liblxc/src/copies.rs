@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char, c_int};
 use std::os::unix::ffi::OsStrExt as _;
 
-use rlxc::{CopyOptions, CreateOptions};
+use rlxc::{CopyOptions, CreateOptions, Specs};
 
 use crate::abi::{Handle, call, lxc_container};
 use crate::memory::{give, list, path, release, text};
@@ -16,7 +16,7 @@ const CLONE_KEEPBDEVTYPE: c_int = 8;
 const CLONE_MAYBE_SNAPSHOT: c_int = 16;
 const CLONE_ALLOW_RUNNING: c_int = 64;
 
-/// `struct bdev_specs`; what the backends of this version take of it is the directory.
+/// `struct bdev_specs`.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct BdevSpecs {
@@ -26,6 +26,30 @@ pub(crate) struct BdevSpecs {
     lvm: [*const c_char; 3],
     dir: *const c_char,
     rbd: [*const c_char; 3],
+}
+
+impl BdevSpecs {
+    /// # Safety
+    /// Each member is NULL or a string.
+    unsafe fn read(&self) -> Specs {
+        // SAFETY: by the caller's word.
+        let owned = |word| unsafe { text(word) }.map(str::to_owned);
+        let [vg, lv, thinpool] = self.lvm.map(owned);
+        let [rbdname, rbdpool, rbduser] = self.rbd.map(owned);
+        Specs {
+            fstype: owned(self.fstype),
+            fssize: Some(self.fssize).filter(|n| *n > 0),
+            zfsroot: owned(self.zfsroot),
+            lv,
+            vg,
+            thinpool,
+            // SAFETY: by the caller's word.
+            dir: unsafe { path(self.dir) },
+            rbdname,
+            rbdpool,
+            rbduser,
+        }
+    }
 }
 
 pub(crate) unsafe extern "C" fn create(
@@ -38,17 +62,17 @@ pub(crate) unsafe extern "C" fn create(
 ) -> bool {
     // SAFETY: by the header's contract.
     unsafe {
-        let dir = if specs.is_null() {
-            None
-        } else {
-            path((*specs).dir)
+        let specs = match specs.as_ref() {
+            Some(specs) => specs.read(),
+            None => Specs::default(),
         };
         let options = CreateOptions {
             template: text(template).map(str::to_owned),
             arguments: list(argv),
             backend: text(bdevtype).map(str::to_owned),
-            dir,
+            specs,
             quiet: flags & CREATE_QUIET != 0,
+            progress: None,
         };
         call(c, false, |inner, _| {
             inner.container.create(&options).map(|()| true)
@@ -111,7 +135,7 @@ pub(crate) unsafe extern "C" fn clone(
     flags: c_int,
     bdevtype: *const c_char,
     _bdevdata: *const c_char,
-    _newsize: u64,
+    newsize: u64,
     hookargs: *const *const c_char,
 ) -> *mut lxc_container {
     // SAFETY: by the header's contract.
@@ -127,6 +151,8 @@ pub(crate) unsafe extern "C" fn clone(
             keep_mac: flags & CLONE_KEEPMACADDR != 0,
             allow_running: flags & CLONE_ALLOW_RUNNING != 0,
             hook_arguments: list(hookargs),
+            size: Some(newsize).filter(|n| *n > 0),
+            progress: None,
         };
         call(c, std::ptr::null_mut(), |inner, _| {
             Ok(Handle::make(inner.container.copy_to(&options)?))

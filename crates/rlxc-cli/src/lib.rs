@@ -9,6 +9,7 @@ mod help_topics;
 pub mod install;
 mod output;
 mod personality;
+mod progress;
 pub mod verbs;
 
 use std::ffi::OsString;

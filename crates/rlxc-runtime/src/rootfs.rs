@@ -2,20 +2,42 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::MsFlags;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use rlxc_config::MountEntry;
-use rlxc_sys::loopdev::LoopDevice;
-use rlxc_sys::mount::{self, FsContext, MountAttr, attrs_of_flags};
+use rlxc_storage::{Backend, Options, Rootfs};
+use rlxc_sys::mount::{self, MountAttr, attrs_of_flags};
 
 use crate::error::{Context, StartError};
 use crate::plan::{Plan, RootfsPlan};
 use crate::root::{Root, fd_path};
 
 const STEP: &str = "rootfs";
+
+/// What serves a mounted rootfs (the program behind a network block device) until it is dropped.
+pub(crate) struct Hold(Option<Box<dyn Send + Sync>>);
+
+impl std::fmt::Debug for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Hold" } else { "Nothing" })
+    }
+}
+
+fn storage_error(about: &str, error: &rlxc_storage::Error) -> StartError {
+    let mut text = error.to_string();
+    if let Some(source) = std::error::Error::source(error) {
+        text.push_str(&format!(": {source}"));
+    }
+    let failed = StartError::new(STEP, about, text);
+    match error {
+        rlxc_storage::Error::MissingTool { remedy, .. } => failed.remedy(remedy.clone()),
+        _ => failed,
+    }
+}
 
 /// Where the rootfs comes from, found out by the monitor.
 #[derive(Debug)]
@@ -27,8 +49,12 @@ pub(crate) enum Source {
         path: PathBuf,
         options: Box<MountEntry>,
     },
-    /// A file system on a block device, mounted detached by the monitor.
-    Device { path: PathBuf, tree: OwnedFd },
+    /// A file system of its own, mounted detached by the monitor.
+    Device {
+        path: PathBuf,
+        tree: OwnedFd,
+        hold: Hold,
+    },
     /// An overlay: lower directories, upper directory; the work directory is `work` beside it.
     Overlay {
         lower: String,
@@ -57,73 +83,45 @@ impl Source {
                 Ok(Self::Directory { path, options })
             }
             None => Self::of_path(Path::new(&rootfs.source), options),
-            Some("loop") => Self::of_image(Path::new(&rootfs.source), &options),
-            Some("lvm" | "rbd") => Self::of_device(Path::new(&rootfs.source), &options),
-            Some("zfs") => Self::of_zfs(&rootfs.source, &options),
-            Some(other) => Err(StartError::new(
-                STEP,
-                format!("lxc.rootfs.path = {other}:{}", rootfs.source),
-                "this kind of storage cannot be started from",
-            )),
+            Some(other) => {
+                let backend = Backend::from_str(other);
+                let backend = backend.at(STEP, format!("lxc.rootfs.path = {other}:"))?;
+                Self::mounted(backend, &rootfs.source, &options)
+            }
         }
     }
 
     /// A path without the name of a backend: what it is decides.
     fn of_path(path: &Path, options: Box<MountEntry>) -> Result<Self, StartError> {
-        use std::os::unix::fs::FileTypeExt;
         let about = format!("lxc.rootfs.path = {}", path.display());
-        let kind = std::fs::metadata(path).at(STEP, &about)?.file_type();
-        if kind.is_dir() {
-            let path = path.to_owned();
-            Ok(Self::Directory { path, options })
-        } else if kind.is_block_device() {
-            Self::of_device(path, &options)
-        } else if kind.is_file() {
-            Self::of_image(path, &options)
-        } else {
-            let what = "is neither a directory nor a block device nor an image";
-            Err(StartError::new(STEP, about, what))
+        let text = path.to_string_lossy();
+        let rootfs = Rootfs::parse(&text).map_err(|error| storage_error(&about, &error))?;
+        match rootfs.backend {
+            Backend::Dir | Backend::Btrfs => {
+                let path = path.to_owned();
+                Ok(Self::Directory { path, options })
+            }
+            backend => Self::mounted(backend, &text, &options),
         }
     }
 
-    fn of_image(path: &Path, options: &MountEntry) -> Result<Self, StartError> {
-        let read_only = options.flags & MsFlags::MS_RDONLY.bits() != 0;
-        let device = LoopDevice::attach(path, read_only).at_path(STEP, path)?;
-        // The mount holds the device from here on.
-        Self::of_device(&device.path, options).map_err(|error| StartError {
-            target: format!("{} ({})", path.display(), error.target),
-            ..error
+    /// What has a file system of its own is mounted here, detached: so the container's user namespace can attach it.
+    fn mounted(backend: Backend, path: &str, options: &MountEntry) -> Result<Self, StartError> {
+        let about = format!("lxc.rootfs.path = {backend}:{path}");
+        let how = Options {
+            read_only: false,
+            flags: options.flags,
+            data: options.data.clone(),
+        };
+        let rootfs = Rootfs::new(backend, path);
+        let mounted = rootfs.and_then(|rootfs| rootfs.mount(&how));
+        let mounted = mounted.map_err(|error| storage_error(&about, &error))?;
+        let (tree, hold) = mounted.into_tree();
+        Ok(Self::Device {
+            path: path.into(),
+            tree,
+            hold: Hold(hold),
         })
-    }
-
-    /// Every type that the system knows is tried.
-    fn of_device(path: &Path, options: &MountEntry) -> Result<Self, StartError> {
-        let device = path.to_string_lossy();
-        let mut failed = None;
-        for fstype in file_system_types() {
-            match detached(&fstype, &device, options, "") {
-                Ok(tree) => {
-                    let path = path.to_owned();
-                    return Ok(Self::Device { path, tree });
-                }
-                Err(error) => failed = failed.or(Some((fstype, error))),
-            }
-        }
-        let known = "the kernel knows no file system that is on it";
-        Err(match failed {
-            Some((_, error)) if error.raw_os_error() != Some(Errno::EINVAL as i32) => {
-                StartError::from_error(STEP, path.display(), &error)
-            }
-            _ => StartError::new(STEP, path.display(), known),
-        })
-    }
-
-    fn of_zfs(dataset: &str, options: &MountEntry) -> Result<Self, StartError> {
-        let extra = format!("zfsutil,mntpoint={dataset}");
-        let tree = detached("zfs", dataset, options, &extra);
-        let tree = tree.at(STEP, format!("lxc.rootfs.path = zfs:{dataset}"))?;
-        let path = dataset.into();
-        Ok(Self::Device { path, tree })
     }
 
     /// Keeps the file system below a directory rootfs from being remounted read-only by the
@@ -153,6 +151,14 @@ impl Source {
         }
     }
 
+    /// What has to last as long as the container.
+    pub(crate) fn take_hold(&mut self) -> Option<Hold> {
+        match self {
+            Self::Device { hold, .. } => Some(std::mem::replace(hold, Hold(None))),
+            _ => None,
+        }
+    }
+
     /// Mounts it at `lxc.rootfs.mount`; `tree` is the idmapped tree, if there is one.
     pub(crate) fn mount(
         &self,
@@ -171,7 +177,9 @@ impl Source {
                 restrict(&tree, options).at(STEP, "lxc.rootfs.options")?;
                 mount::attach(&tree, &target).at_path(STEP, &rootfs.mount)
             }
-            Self::Device { path, tree: own } => {
+            Self::Device {
+                path, tree: own, ..
+            } => {
                 let tree = tree.as_ref().unwrap_or(own);
                 mount::attach(tree, &target).at_path(STEP, path)
             }
@@ -182,38 +190,6 @@ impl Source {
             } => mount_overlay(&target, lower, upper, options),
         }
     }
-}
-
-/// The types to try: /etc/filesystems, then what the kernel has registered for devices.
-fn file_system_types() -> Vec<String> {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let listed = read("/etc/filesystems");
-    let registered = read("/proc/filesystems");
-    let lines = listed.lines().chain(registered.lines());
-    let mut types: Vec<String> = Vec::new();
-    for line in lines.map(str::trim) {
-        let usable = !line.is_empty() && !line.starts_with(['#', '*']) && !line.contains("nodev");
-        if usable && !types.iter().any(|known| known == line) {
-            types.push(line.to_owned());
-        }
-    }
-    types
-}
-
-/// A file system mounted nowhere yet, so that the container's user namespace can attach it too.
-fn detached(
-    fstype: &str,
-    source: &str,
-    options: &MountEntry,
-    extra: &str,
-) -> std::io::Result<OwnedFd> {
-    let context = FsContext::open(fstype)?.source(source)?;
-    if options.flags & MsFlags::MS_RDONLY.bits() != 0 {
-        context.flag("ro")?;
-    }
-    context.set_all(extra)?;
-    context.set_all(&options.data)?;
-    context.mount(attrs_of_flags(options.flags))
 }
 
 /// `lxc.rootfs.options` as the options of a mount entry.
@@ -263,20 +239,39 @@ fn mount_overlay(
 ) -> Result<(), StartError> {
     let work = upper.parent().unwrap_or(Path::new("/")).join("work");
     let about = format!("overlay of {lower} and {}", upper.display());
+    // A copy whose upper directory lies on a fresh tmpfs has none yet.
+    match std::fs::create_dir(&work) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(error).at_path(STEP, &work);
+        }
+        _ => {}
+    }
     let mut data = format!("upperdir={},lowerdir={lower}", upper.display());
     data.push_str(&format!(",workdir={}", work.display()));
     if !options.data.is_empty() {
         data.push_str(&format!(",{}", options.data));
     }
     let flags = MsFlags::from_bits_retain(options.flags);
-    nix::mount::mount(
-        Some("overlay"),
-        &fd_path(target),
-        Some("overlay"),
-        flags,
-        Some(data.as_str()),
-    )
-    .at(STEP, about)
+    let overlay = |data: &str| {
+        let (name, target) = (Some("overlay"), fd_path(target));
+        nix::mount::mount(name, &target, name, flags, Some(data))
+    };
+    // In a user namespace the layers' marks have to be user attributes; the kernel keeps the others for root.
+    let user = !initial_user_namespace() && !options.data.contains("userxattr");
+    let mounted = match user {
+        true => match overlay(&format!("{data},userxattr")) {
+            Err(Errno::EINVAL) => overlay(&data),
+            other => other,
+        },
+        false => overlay(&data),
+    };
+    mounted.at(STEP, about)
+}
+
+/// Whether ids are what they are on the host.
+fn initial_user_namespace() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
 /// Applies the generic flags and the propagation of the options to the tree's top mount.

@@ -1,13 +1,33 @@
+//! The kinds of storage: one table of what each can do, one trait, one file a kind.
+
 use std::fmt;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use nix::errno::Errno;
-use nix::mount::{MsFlags, mount};
-use rlxc_config::Config;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::mounted::{Mounted, Options};
+use crate::rootfs::Rootfs;
+
+mod block;
+mod btrfs;
+mod dir;
+mod loopfile;
+mod lvm;
+mod nbd;
+mod overlay;
+mod rbd;
+mod zfs;
+
+pub(crate) use block::Guess;
+pub use lvm::rests_on_original;
+pub(crate) use overlay::make_dir;
+pub use zfs::{release_clones, set_place};
+
+/// The size of a new volume for which none is given.
+pub const DEFAULT_SIZE: u64 = 1 << 30;
+const DEFAULT_FS: &str = "ext4";
 
 /// A kind of root file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,7 +50,48 @@ pub enum Backend {
     Rbd,
 }
 
+/// What a kind of storage can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Capabilities {
+    /// Make a new one
+    pub create: bool,
+    /// A full copy
+    pub copy: bool,
+    /// A copy that shares what is unchanged
+    pub share: bool,
+    /// `snapshot` of a container on it; by a full copy where it cannot share
+    pub snapshot: bool,
+    /// Its size can be chosen
+    pub sized: bool,
+    /// Users without privilege can have it
+    pub rootless: bool,
+    /// It is a device or file with a file system of its own in it
+    pub block: bool,
+}
+
+const NOTHING: Capabilities = Capabilities {
+    create: false,
+    copy: false,
+    share: false,
+    snapshot: false,
+    sized: false,
+    rootless: false,
+    block: false,
+};
+
 impl Backend {
+    /// All kinds, in the order in which LXC tries them.
+    pub const ALL: [Self; 8] = [
+        Self::Dir,
+        Self::Zfs,
+        Self::Lvm,
+        Self::Rbd,
+        Self::Btrfs,
+        Self::Overlay,
+        Self::Loop,
+        Self::Nbd,
+    ];
+
     /// LXC's name of it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -46,16 +107,76 @@ impl Backend {
         }
     }
 
-    /// Whether this build makes, copies and removes such storage.
+    /// What it can do.
     #[must_use]
-    pub fn is_managed(self) -> bool {
-        matches!(self, Self::Dir | Self::Overlay | Self::Btrfs)
+    pub const fn capabilities(self) -> Capabilities {
+        let made = Capabilities {
+            create: true,
+            copy: true,
+            snapshot: true,
+            ..NOTHING
+        };
+        let shares = Capabilities {
+            share: true,
+            ..made
+        };
+        match self {
+            Self::Dir => Capabilities {
+                rootless: true,
+                ..made
+            },
+            Self::Overlay | Self::Btrfs => Capabilities {
+                rootless: true,
+                ..shares
+            },
+            Self::Zfs => shares,
+            Self::Loop => Capabilities {
+                sized: true,
+                block: true,
+                ..made
+            },
+            Self::Lvm => Capabilities {
+                sized: true,
+                block: true,
+                ..shares
+            },
+            Self::Rbd => Capabilities {
+                create: true,
+                sized: true,
+                block: true,
+                ..NOTHING
+            },
+            Self::Nbd => Capabilities {
+                block: true,
+                ..NOTHING
+            },
+        }
     }
 
     /// Whether a copy can share what is unchanged.
     #[must_use]
-    pub fn can_snapshot(self) -> bool {
-        matches!(self, Self::Overlay | Self::Btrfs | Self::Lvm | Self::Zfs)
+    pub const fn can_snapshot(self) -> bool {
+        self.capabilities().share
+    }
+
+    pub(crate) fn driver(self) -> &'static dyn Driver {
+        match self {
+            Self::Dir => &dir::Dir,
+            Self::Overlay => &overlay::Overlay,
+            Self::Btrfs => &btrfs::Btrfs,
+            Self::Loop => &loopfile::Loop,
+            Self::Lvm => &lvm::Lvm,
+            Self::Zfs => &zfs::Zfs,
+            Self::Nbd => &nbd::Nbd,
+            Self::Rbd => &rbd::Rbd,
+        }
+    }
+
+    pub(crate) fn cannot(self, operation: &'static str) -> Error {
+        Error::Unsupported {
+            backend: self.name().to_owned(),
+            operation,
+        }
     }
 }
 
@@ -70,208 +191,245 @@ impl FromStr for Backend {
 
     /// `overlayfs` is the old name of `overlay`.
     fn from_str(name: &str) -> Result<Self> {
-        Ok(match name {
-            "dir" => Self::Dir,
-            "overlay" | "overlayfs" => Self::Overlay,
-            "btrfs" => Self::Btrfs,
-            "loop" => Self::Loop,
-            "lvm" => Self::Lvm,
-            "zfs" => Self::Zfs,
-            "nbd" => Self::Nbd,
-            "rbd" => Self::Rbd,
-            _ => {
-                return Err(Error::Unsupported {
-                    backend: name.to_owned(),
-                    operation: "be used: the types are dir, overlay, btrfs, loop, lvm, zfs, nbd and rbd",
-                });
-            }
+        let name = if name == "overlayfs" { "overlay" } else { name };
+        let known = Self::ALL.into_iter().find(|backend| backend.name() == name);
+        known.ok_or_else(|| Error::Unsupported {
+            backend: name.to_owned(),
+            operation: "be used: the types are dir, overlay, btrfs, loop, lvm, zfs, nbd and rbd",
         })
     }
 }
 
-/// A container's root file system: `lxc.rootfs.path`, understood.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rootfs {
-    /// What it is
-    pub backend: Backend,
-    /// Where it is, without the type
-    pub path: String,
+/// What the user chose for a new root file system; what is `None` is LXC's default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Specs {
+    /// Type of the file system on a device or image
+    pub fstype: Option<String>,
+    /// Its size in bytes
+    pub fssize: Option<u64>,
+    /// ZFS: the data set to make it below
+    pub zfsroot: Option<String>,
+    /// LVM: the volume's name
+    pub lv: Option<String>,
+    /// LVM: the volume group
+    pub vg: Option<String>,
+    /// LVM: the thin pool
+    pub thinpool: Option<String>,
+    /// dir: the directory
+    pub dir: Option<PathBuf>,
+    /// RBD: the image's name
+    pub rbdname: Option<String>,
+    /// RBD: the pool
+    pub rbdpool: Option<String>,
+    /// RBD: the user
+    pub rbduser: Option<String>,
 }
 
-impl fmt::Display for Rootfs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.backend, self.path)
+impl Specs {
+    pub(crate) fn fstype(&self) -> &str {
+        self.fstype.as_deref().unwrap_or(DEFAULT_FS)
     }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.fssize.filter(|n| *n > 0).unwrap_or(DEFAULT_SIZE)
+    }
+}
+
+/// A value of lxc.conf, or what LXC takes without one.
+pub(crate) fn global(key: &str, default: &str) -> String {
+    let config = rlxc_config::GlobalConfig::load();
+    let written = config.get(key).ok().flatten();
+    written
+        .filter(|value| !value.is_empty())
+        .unwrap_or_else(|| default.to_owned())
+}
+
+/// The container that a root file system is made for.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// Its lxcpath
+    pub lxcpath: &'a Path,
+    /// Its name
+    pub name: &'a str,
+}
+
+impl Place<'_> {
+    /// The container's directory.
+    #[must_use]
+    pub fn dir(&self) -> PathBuf {
+        self.lxcpath.join(self.name)
+    }
+
+    /// Where LXC keeps, or mounts, the root file system.
+    #[must_use]
+    pub fn rootfs(&self) -> PathBuf {
+        self.dir().join("rootfs")
+    }
+
+    /// Where a restored container is put together before it takes its place, in the container's own directory.
+    pub const RESTORE_DIR: &'static str = "restore.new";
+
+    /// Names for a volume outside of the container's directory: the container's; for a snapshot, which is called
+    /// `snapN` in every container, also one with the container's name in it.
+    pub(crate) fn volume_names(&self) -> Vec<String> {
+        if self.lxcpath.ends_with(Self::RESTORE_DIR) {
+            return vec![format!("{}-restore", self.name)];
+        }
+        let mut names = vec![self.name.to_owned()];
+        let of_container = self.lxcpath.ends_with("snaps");
+        if let Some(parent) = self.lxcpath.parent().filter(|_| of_container)
+            && let Some(container) = parent.file_name().and_then(|name| name.to_str())
+        {
+            names.push(format!("{container}-{}", self.name));
+        }
+        names
+    }
+}
+
+/// What every kind of storage has to know.
+pub(crate) trait Driver: Sync {
+    /// Whether a path without a type is of this kind.
+    fn detect(&self, path: &str) -> bool;
+
+    /// What a new one for that container is called; `source`: it will be a copy of that.
+    fn name(&self, place: &Place<'_>, specs: &Specs, source: Option<&Rootfs>) -> Result<Rootfs>;
+
+    /// Whether it is there.
+    fn exists(&self, rootfs: &Rootfs) -> Result<bool>;
+
+    /// Makes it, empty.
+    fn create(&self, rootfs: &Rootfs, specs: &Specs) -> Result<()>;
+
+    /// Mounts it where only the caller can reach it.
+    fn mount(&self, rootfs: &Rootfs, options: &Options) -> Result<Mounted>;
+
+    /// Makes `to` a copy of `from` that shares its data; both are of this kind.
+    fn share(&self, _from: &Rootfs, to: &Rootfs, _specs: &Specs) -> Result<()> {
+        Err(to.backend.cannot("share its data with a copy"))
+    }
+
+    /// Makes `to` a full copy of `from` if there is a faster way than file by file; both are of this kind.
+    fn duplicate(&self, _from: &Rootfs, _to: &Rootfs, _specs: &Specs) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Size and type of the file system, for a copy of it.
+    fn like(&self, _rootfs: &Rootfs) -> Result<Specs> {
+        Ok(Specs::default())
+    }
+
+    /// Who needs it, so that it cannot be removed.
+    fn needed_by(&self, _rootfs: &Rootfs) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// Gives it the name `to`. What has it already, or is gone because it has, is no error.
+    fn rename(&self, from: &Rootfs, to: &Rootfs) -> Result<()>;
+
+    /// Removes it. What is not there is no error.
+    fn destroy(&self, rootfs: &Rootfs) -> Result<()>;
+}
+
+/// The kind of what lies at a path without a type.
+pub(crate) fn detect(path: &str) -> Result<Backend> {
+    if path.starts_with('/') {
+        std::fs::metadata(path).map_err(Error::at("look at the rootfs", path))?;
+    }
+    let found = Backend::ALL
+        .into_iter()
+        .find(|backend| backend.driver().detect(path));
+    found.ok_or_else(|| Error::RootfsPath {
+        path: path.to_owned(),
+        reason: "is of no known type; write TYPE: before it",
+    })
+}
+
+/// The kinds that `-B best` tries, best first: what can share comes before what cannot.
+#[must_use]
+pub fn best(lxcpath: &Path) -> Vec<Backend> {
+    let existing = lxcpath.ancestors().find(|path| path.exists());
+    let fits = |backend: &Backend| match backend {
+        Backend::Btrfs => existing.is_some_and(btrfs::is_btrfs),
+        Backend::Zfs => zfs::has_root(&zfs::root(&Specs::default())),
+        Backend::Lvm => lvm::has_group(&lvm::group(&Specs::default())),
+        _ => true,
+    };
+    let order = [Backend::Btrfs, Backend::Zfs, Backend::Lvm, Backend::Dir];
+    order.into_iter().filter(fits).collect()
 }
 
 impl Rootfs {
-    /// Reads `lxc.rootfs.path`; `None` when there is none. Without a type in it, the type is found by looking.
+    /// What a new root file system is called.
     ///
     /// # Errors
-    /// [`Error::RootfsPath`] when it cannot be found out.
-    pub fn resolve(config: &Config) -> Result<Option<Self>> {
-        let Some(path) = config
-            .rootfs
-            .path
-            .as_deref()
-            .filter(|path| !path.is_empty())
-        else {
-            return Ok(None);
-        };
-        match &config.rootfs.backend {
-            Some(backend) => Self::new(backend.parse()?, path).map(Some),
-            None => Self::parse(path).map(Some),
+    /// [`Error::Exists`] when that is there already; [`Error::Unsupported`].
+    pub fn plan(
+        backend: Backend,
+        place: &Place<'_>,
+        specs: &Specs,
+        source: Option<&Self>,
+    ) -> Result<Self> {
+        if !backend.capabilities().create {
+            return Err(backend.cannot("be made; only existing ones can be used"));
         }
+        backend.driver().name(place, specs, source)
     }
 
-    /// Reads `TYPE:PATH`, or a path whose type is found by looking.
+    /// Whether it is there.
     ///
     /// # Errors
-    /// [`Error::RootfsPath`].
-    pub fn parse(text: &str) -> Result<Self> {
-        if !text.starts_with('/')
-            && let Some((backend, path)) = text.split_once(':')
-        {
-            return Self::new(backend.parse()?, path);
-        }
-        Self::new(probe(text)?, text)
+    /// As the tools that are asked.
+    pub fn exists(&self) -> Result<bool> {
+        self.backend.driver().exists(self)
     }
 
-    fn new(backend: Backend, path: &str) -> Result<Self> {
-        let rootfs = Self {
-            backend,
-            path: path.to_owned(),
-        };
-        if backend == Backend::Overlay {
-            rootfs.layers()?;
-        }
-        Ok(rootfs)
-    }
-
-    /// A directory-like root file system at `path`.
-    #[must_use]
-    pub fn at(backend: Backend, path: &Path) -> Self {
-        Self {
-            backend,
-            path: path.to_string_lossy().into_owned(),
-        }
-    }
-
-    /// An overlay: `LOWER[:LOWER…]:UPPER`.
-    #[must_use]
-    pub fn overlay(lower: &str, upper: &Path) -> Self {
-        Self {
-            backend: Backend::Overlay,
-            path: format!("{lower}:{}", upper.display()),
-        }
-    }
-
-    /// An overlay's lower directories, colon-separated, and its upper directory.
+    /// Makes it, empty.
     ///
     /// # Errors
-    /// [`Error::RootfsPath`] when it has not that form.
-    pub fn layers(&self) -> Result<(&str, PathBuf)> {
-        let (lower, upper) = self
-            .path
-            .rsplit_once(":/")
-            .ok_or_else(|| Error::RootfsPath {
-                path: self.to_string(),
-                reason: "is not of the form overlay:LOWER:UPPER",
-            })?;
-        Ok((lower, Path::new("/").join(upper)))
+    /// [`Error::MissingTool`], [`Error::Program`], [`Error::Path`].
+    pub fn create(&self, specs: &Specs) -> Result<()> {
+        self.backend.driver().create(self, specs)
     }
 
-    /// The directory that holds what the container wrote.
+    /// Mounts it where only the caller can reach it: no mount namespace sees it.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for block devices and data sets.
-    pub fn writable(&self, operation: &'static str) -> Result<PathBuf> {
-        match self.backend {
-            Backend::Dir | Backend::Btrfs => Ok(PathBuf::from(&self.path)),
-            Backend::Overlay => Ok(self.layers()?.1),
-            other => Err(Error::Unsupported {
-                backend: other.to_string(),
-                operation,
-            }),
-        }
+    /// [`Error::Path`], [`Error::Program`].
+    pub fn mount(&self, options: &Options) -> Result<Mounted> {
+        self.backend.driver().mount(self, options)
     }
 
-    /// Mounts it at `target` in the caller's mount namespace (meant to be a private one).
+    /// Size and type of its file system, where it has one of its own.
     ///
     /// # Errors
-    /// [`Error::Path`], [`Error::Unsupported`].
-    pub fn mount(&self, target: &Path) -> Result<()> {
-        let failed = Error::at("mount the rootfs at", target);
-        let none: Option<&str> = None;
-        match self.backend {
-            Backend::Dir | Backend::Btrfs => {
-                let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
-                mount(Some(self.path.as_str()), target, none, flags, none).map_err(failed)
-            }
-            Backend::Overlay => {
-                let (lower, upper) = self.layers()?;
-                let work = work_dir(&upper);
-                let data = format!(
-                    "upperdir={},lowerdir={lower},workdir={}",
-                    upper.display(),
-                    work.display()
-                );
-                let overlay = |data: &str| {
-                    let flags = MsFlags::empty();
-                    mount(Some("overlay"), target, Some("overlay"), flags, Some(data))
-                };
-                // In a user namespace the layers' marks have to be user attributes.
-                overlay(&data)
-                    .or_else(|errno| match errno {
-                        Errno::EPERM => overlay(&format!("{data},userxattr")),
-                        other => Err(other),
-                    })
-                    .map_err(failed)
-            }
-            other => Err(Error::Unsupported {
-                backend: other.to_string(),
-                operation: "be mounted here",
-            }),
-        }
+    /// As the tools that are asked.
+    pub fn like(&self) -> Result<Specs> {
+        self.backend.driver().like(self)
     }
-}
 
-/// An overlay's work directory: `work` beside the upper one.
-pub(crate) fn work_dir(upper: &Path) -> PathBuf {
-    upper.with_file_name("work")
-}
-
-/// Makes a directory with exactly that mode, whatever the umask is; it may exist.
-pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true).mode(mode);
-    builder
-        .create(path)
-        .map_err(Error::at("make the directory", path))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        .map_err(Error::at("set the mode of", path))
-}
-
-fn probe(path: &str) -> Result<Backend> {
-    let meta = std::fs::metadata(path).map_err(Error::at("look at the rootfs", path))?;
-    if meta.is_dir() {
-        let dir = std::fs::File::open(path);
-        let subvolume = dir.is_ok_and(|dir| rlxc_sys::btrfs::is_subvolume(&dir));
-        return Ok(match subvolume {
-            true => Backend::Btrfs,
-            false => Backend::Dir,
-        });
+    /// The storage that shares its data with it and keeps it from being removed. Only what the storage itself knows;
+    /// LXC's list is in the container's directory.
+    ///
+    /// # Errors
+    /// As the tools that are asked.
+    pub fn needed_by(&self) -> Result<Vec<String>> {
+        self.backend.driver().needed_by(self)
     }
-    if meta.is_file() {
-        return Ok(Backend::Loop);
+
+    /// Removes it. What is not there is no error.
+    ///
+    /// # Errors
+    /// [`Error::MountBelow`], [`Error::Needed`], [`Error::Program`], [`Error::Path`].
+    pub fn destroy(&self) -> Result<()> {
+        self.backend.driver().destroy(self)
     }
-    match path.strip_prefix("/dev/") {
-        Some(rest) if rest.starts_with("rbd") => Ok(Backend::Rbd),
-        Some(rest) if rest.contains('/') => Ok(Backend::Lvm),
-        _ => Err(Error::RootfsPath {
-            path: path.to_owned(),
-            reason: "is of no known type; write TYPE: before it",
-        }),
+
+    /// Gives it another name of the same kind. May be repeated.
+    ///
+    /// # Errors
+    /// [`Error::Program`], [`Error::Path`].
+    pub fn rename(&self, to: &Self) -> Result<()> {
+        self.backend.driver().rename(self, to)
     }
 }
 
@@ -280,20 +438,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_overlay_is_split_at_the_last_colon_and_slash() -> Result<()> {
-        let rootfs = Rootfs::parse("overlayfs:/a:/b:/c/delta")?;
-        assert_eq!(rootfs.backend, Backend::Overlay);
-        assert_eq!(rootfs.layers()?, ("/a:/b", PathBuf::from("/c/delta")));
-        assert_eq!(rootfs.to_string(), "overlay:/a:/b:/c/delta");
-        assert!(Rootfs::parse("overlay:/only").is_err());
+    fn names_are_those_of_lxc() -> Result<()> {
+        for backend in Backend::ALL {
+            assert_eq!(backend.name().parse::<Backend>()?, backend);
+        }
+        assert_eq!("overlayfs".parse::<Backend>()?, Backend::Overlay);
+        assert!("floppy".parse::<Backend>().is_err());
         Ok(())
     }
 
     #[test]
-    fn a_path_without_type_is_looked_at() -> Result<()> {
-        assert_eq!(Rootfs::parse("/")?.path, "/");
-        assert!(Rootfs::parse("/nonexistent/x").is_err());
-        assert!(Rootfs::parse("floppy:/x").is_err());
-        Ok(())
+    fn a_snapshots_volume_can_carry_the_containers_name() {
+        let of = |lxcpath: &str, name: &str| {
+            let lxcpath = Path::new(lxcpath);
+            Place { lxcpath, name }.volume_names()
+        };
+        assert_eq!(of("/var/lib/lxc", "web"), ["web"]);
+        assert_eq!(
+            of("/var/lib/lxc/web/snaps", "snap0"),
+            ["snap0", "web-snap0"]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_made_is_refused() {
+        let place = Place {
+            lxcpath: Path::new("/nonexistent"),
+            name: "x",
+        };
+        let error = Rootfs::plan(Backend::Nbd, &place, &Specs::default(), None);
+        assert!(matches!(error, Err(Error::Unsupported { .. })));
     }
 }

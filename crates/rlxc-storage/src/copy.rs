@@ -6,7 +6,7 @@ use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::dir::Dir;
@@ -20,15 +20,9 @@ use crate::pool::Pool;
 
 mod data;
 mod meta;
+mod progress;
 
-/// What a copy did so far.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Entries made: files, directories and all others
-    pub entries: AtomicU64,
-    /// Bytes in regular files
-    pub bytes: AtomicU64,
-}
+pub use progress::{Progress, count_tree};
 
 struct Job<'a> {
     progress: &'a Progress,
@@ -62,11 +56,23 @@ pub fn copy_tree(from: &Path, to: &Path, progress: &Progress) -> Result<()> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         nix::fcntl::open(path, flags, Mode::empty()).map_err(Error::at("open", path))
     };
-    let (source, target) = (open(from)?, open(to)?);
-    let stat = fstat(&source).map_err(Error::at("look at", from))?;
+    copy_between(open(from)?, open(to)?, from, progress)
+}
+
+/// As [`copy_tree`], between two open directories; `shown` stands for the source in errors.
+///
+/// # Errors
+/// As [`copy_tree`].
+pub fn copy_between(
+    source: OwnedFd,
+    target: OwnedFd,
+    shown: &Path,
+    progress: &Progress,
+) -> Result<()> {
+    let stat = fstat(&source).map_err(Error::at("look at", shown))?;
     let job = Job {
         progress,
-        target: target.try_clone().map_err(Error::at("open", to))?,
+        target: target.try_clone().map_err(Error::at("open", shown))?,
         device: stat.st_dev,
         links: Mutex::default(),
         reflink: AtomicBool::new(true),
@@ -77,7 +83,7 @@ pub fn copy_tree(from: &Path, to: &Path, progress: &Progress) -> Result<()> {
         name: c".".to_owned(),
         path: PathBuf::new(),
     };
-    Pool::run(first, |pool, task| job.directory(pool, task, from))
+    Pool::run(first, |pool, task| job.directory(pool, task, shown))
 }
 
 fn kind(stat: &FileStat) -> SFlag {
@@ -105,6 +111,9 @@ impl Job<'_> {
             let name = entry.file_name();
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
+            }
+            if self.progress.is_cancelled() {
+                return Err(Error::Cancelled);
             }
             let below = task.path.join(OsStr::from_bytes(name.to_bytes()));
             let is_dir = self
@@ -140,7 +149,11 @@ impl Job<'_> {
         let stat = fstatat(from, name, AtFlags::AT_SYMLINK_NOFOLLOW).map_err(|e| ("look at", e))?;
         let kind = kind(&stat);
         if kind == SFlag::S_IFDIR {
-            mkdirat(to, name, Mode::S_IRWXU).map_err(|e| ("make the copy of", e))?;
+            match mkdirat(to, name, Mode::S_IRWXU) {
+                // A fresh file system has a lost+found; it is entered only if it is a directory indeed.
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(("make the copy of", errno)),
+            }
             // A mounted file system is not entered; a btrfs subvolume has a device number of its own too.
             let same = stat.st_dev == self.device || stat.st_ino == 256;
             return Ok(same);
@@ -221,9 +234,8 @@ impl Job<'_> {
         )
         .map_err(|e| ("make the copy of", e))?;
         let (source, copy) = (File::from(source), File::from(copy));
-        data::copy(&source, &copy, &stat, &self.reflink).map_err(|e| ("copy the data of", e))?;
-        let bytes = u64::try_from(stat.st_size).unwrap_or_default();
-        self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
+        data::copy(&source, &copy, &stat, &self.reflink, self.progress)
+            .map_err(|e| ("copy the data of", e))?;
         let (source, copy) = (OwnedFd::from(source), OwnedFd::from(copy));
         meta::apply(&source, &copy, &stat)
     }

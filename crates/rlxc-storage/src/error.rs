@@ -47,6 +47,31 @@ pub enum Error {
         /// What happened
         reason: String,
     },
+    /// A program that this kind of storage needs is not installed
+    #[error("the program {program} is missing; {remedy}")]
+    MissingTool {
+        /// Its name
+        program: String,
+        /// Where to get it
+        remedy: String,
+    },
+    /// What is to be made is there already
+    #[error("{0} exists already")]
+    Exists(String),
+    /// The type of a file system is no name
+    #[error("'{0}' cannot be a file system's type")]
+    FsType(String),
+    /// Something else needs it
+    #[error("{what} is needed by {by}: remove that first")]
+    Needed {
+        /// What was to be removed
+        what: String,
+        /// Who needs it
+        by: String,
+    },
+    /// The caller asked to stop
+    #[error("interrupted")]
+    Cancelled,
     /// A job failed in the worker
     #[error("{message}")]
     Remote {
@@ -74,8 +99,11 @@ impl Error {
         use nix::errno::Errno;
         match self {
             Self::Path { source, .. } => source.raw_os_error().unwrap_or(Errno::EIO as i32),
-            Self::MountBelow(_) => Errno::EBUSY as i32,
-            Self::RootfsPath { .. } => Errno::EINVAL as i32,
+            Self::MountBelow(_) | Self::Needed { .. } => Errno::EBUSY as i32,
+            Self::MissingTool { .. } => Errno::ENOENT as i32,
+            Self::Exists(_) => Errno::EEXIST as i32,
+            Self::Cancelled => Errno::EINTR as i32,
+            Self::RootfsPath { .. } | Self::FsType(_) => Errno::EINVAL as i32,
             Self::Unsupported { .. } => Errno::EOPNOTSUPP as i32,
             Self::Remote { errno, .. } if *errno != 0 => *errno,
             _ => Errno::EIO as i32,

@@ -1,27 +1,25 @@
 //! Jobs: what is done to storage, here or in the worker program.
 
 use std::ffi::CString;
-use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::sync::Arc;
 
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sys::stat::Mode;
 use rlxc_config::IdMap;
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{Rootfs, make_dir};
-use crate::copy::{Progress, copy_tree};
+use crate::backend::Specs;
+use crate::copy::Progress;
 use crate::error::{Error, Result};
-use crate::remove::remove_tree;
 
+mod tasks;
 mod worker;
 
-/// One thing to do.
+use tasks::perform;
+
+/// One thing to do. Root file systems are named as in `lxc.rootfs.path`, with their type.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Task {
     /// Make a directory
@@ -31,38 +29,78 @@ pub enum Task {
         /// Its permission bits
         mode: u32,
     },
-    /// Copy the contents of a directory into another
+    /// Make a root file system, empty
+    Create {
+        /// Which
+        rootfs: String,
+        /// How
+        specs: Specs,
+    },
+    /// Make a root file system as a copy of another
     Copy {
         /// The original
-        from: PathBuf,
-        /// An existing directory
-        to: PathBuf,
+        from: String,
+        /// The new one
+        to: String,
+        /// Share what is unchanged
+        share: bool,
+        /// How
+        specs: Specs,
+    },
+    /// Remove a root file system, if it is there
+    Destroy {
+        /// Which
+        rootfs: String,
     },
     /// Remove a tree, if it is there
     Remove {
         /// Its top
         path: PathBuf,
     },
-    /// Make a btrfs subvolume
-    Subvolume {
-        /// Its path
-        path: PathBuf,
-    },
-    /// Make a writable snapshot of a btrfs subvolume
-    Snapshot {
-        /// The original
+    /// Move something, in one file system
+    Move {
+        /// From
         from: PathBuf,
-        /// Its path
+        /// To
         to: PathBuf,
     },
-    /// Write a file inside the container's tree, only if it is there
+    /// Give what lies there to another owner
+    Own {
+        /// What
+        path: PathBuf,
+        /// The new owner
+        uid: u32,
+        /// The new group, unless it stays
+        gid: Option<u32>,
+        /// Everything below it too
+        recursive: bool,
+    },
+    /// Write a file inside a root file system, only if it is there
     Overwrite {
-        /// The tree
-        root: PathBuf,
+        /// The root file system
+        rootfs: String,
         /// Inside it
         file: PathBuf,
         /// The new contents
         text: String,
+    },
+    /// Give a root file system's top directory to another owner
+    OwnTop {
+        /// The root file system
+        rootfs: String,
+        /// The new owner
+        uid: u32,
+        /// The new group
+        gid: u32,
+    },
+    /// Run a hook by the shell
+    Hook {
+        /// The script, for messages
+        script: String,
+        /// The whole line
+        line: String,
+        /// Variables that are added to the environment
+        environment: Vec<(String, String)>,
     },
     /// Run a program, with umask 022
     Exec {
@@ -86,15 +124,25 @@ pub struct Job {
     pub mount: Option<(String, PathBuf)>,
     /// What to do
     pub tasks: Vec<Task>,
+    /// How far it is, for those who want to know
+    #[serde(skip)]
+    pub progress: Option<Arc<Progress>>,
+    /// The worker tells how far it is
+    pub report: bool,
 }
 
-/// How a job went.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Outcome {
+/// How a job went, or how far it is.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Outcome {
+    /// How far; then the job goes on
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    figures: Option<[u64; 4]>,
     /// What failed, with its reasons; `None`: nothing
-    pub error: Option<String>,
+    #[serde(default)]
+    error: Option<String>,
     /// The errno of that
-    pub errno: i32,
+    #[serde(default)]
+    errno: i32,
 }
 
 /// Does a job: in this process if it needs no namespace of its own, else in the program `rlxc-worker`.
@@ -104,7 +152,9 @@ pub struct Outcome {
 pub fn run(job: &Job) -> Result<()> {
     let runs_program = job.tasks.iter().any(|t| matches!(t, Task::Exec { .. }));
     if job.maps.is_empty() && job.mount.is_none() && !runs_program {
-        return job.tasks.iter().try_for_each(perform);
+        let own = Progress::default();
+        let progress = job.progress.as_deref().unwrap_or(&own);
+        return job.tasks.iter().try_for_each(|t| perform(t, progress));
     }
     run_worker(job)
 }
@@ -115,7 +165,47 @@ fn run_worker(job: &Job) -> Result<()> {
         program: program.clone(),
         reason,
     };
-    let json = serde_json::to_string(job).map_err(|e| failed(e.to_string()))?;
+    let own = Progress::default();
+    let progress = job.progress.as_deref().unwrap_or(&own);
+    let wanted = progress.wanted.load(std::sync::atomic::Ordering::Relaxed);
+    let job = Job {
+        report: wanted,
+        ..job.clone()
+    };
+    let json = serde_json::to_string(&job).map_err(|e| failed(e.to_string()))?;
+    let (child, reader) = start_worker(&program, &json, &failed)?;
+    progress.set_worker(child);
+    let mut outcome = Err(failed("ended without a result".to_owned()));
+    for line in BufReader::new(reader).lines() {
+        let line = line.map_err(|e| failed(e.to_string()))?;
+        let Ok(news) = serde_json::from_str::<Outcome>(&line) else {
+            break;
+        };
+        match (news.figures, news.error) {
+            (Some(figures), _) => progress.set_figures(figures),
+            (None, None) => outcome = Ok(()),
+            (None, Some(message)) => {
+                outcome = Err(Error::Remote {
+                    message,
+                    errno: news.errno,
+                });
+            }
+        }
+    }
+    progress.set_worker(0);
+    let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(child), None);
+    match progress.is_cancelled() && outcome.is_err() {
+        true => Err(Error::Cancelled),
+        false => outcome,
+    }
+}
+
+/// Starts the worker; its pid, and where it reports.
+fn start_worker(
+    program: &Path,
+    json: &str,
+    failed: &dyn Fn(String) -> Error,
+) -> Result<(i32, std::io::PipeReader)> {
     let (reader, writer) = std::io::pipe().map_err(|e| failed(e.to_string()))?;
     // Above the standard descriptors, whichever of them the caller has closed.
     let writer = nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(10))
@@ -142,20 +232,7 @@ fn run_worker(job: &Job) -> Result<()> {
     let path = text(program.as_os_str().as_bytes())?;
     let child = rlxc_sys::process::spawn(&path, &argv, &environment, &[writer.as_fd()])
         .map_err(|e| failed(e.to_string()))?;
-    drop(writer);
-    let mut line = String::new();
-    let read = BufReader::new(reader).read_line(&mut line);
-    let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(child), None);
-    read.map_err(|e| failed(e.to_string()))?;
-    let outcome: Outcome =
-        serde_json::from_str(&line).map_err(|_| failed("ended without a result".to_owned()))?;
-    match outcome.error {
-        None => Ok(()),
-        Some(message) => Err(Error::Remote {
-            message,
-            errno: outcome.errno,
-        }),
-    }
+    Ok((child, reader))
 }
 
 /// Beside the running program or library, or installed; the environment has no say in it.
@@ -193,111 +270,31 @@ impl Job {
     }
 }
 
-pub(crate) fn perform(task: &Task) -> Result<()> {
-    match task {
-        Task::MakeDir { path, mode } => make_dir(path, *mode),
-        Task::Copy { from, to } => copy_tree(from, to, &Progress::default()),
-        Task::Remove { path } => remove_tree(path),
-        Task::Subvolume { path } => {
-            let (dir, name) = parent(path)?;
-            rlxc_sys::btrfs::create_subvolume(&dir, &name)
-                .map_err(Error::at("make the btrfs subvolume", path))
-        }
-        Task::Snapshot { from, to } => {
-            let source = std::fs::File::open(from).map_err(Error::at("open", from))?;
-            let (dir, name) = parent(to)?;
-            rlxc_sys::btrfs::snapshot(&dir, &name, &source)
-                .map_err(Error::at("make the btrfs snapshot", to))
-        }
-        Task::Overwrite { root, file, text } => overwrite(root, file, text),
-        Task::Exec {
-            program,
-            args,
-            environment,
-            quiet,
-        } => exec(program, args, environment, *quiet),
-    }
-}
-
-fn parent(path: &Path) -> Result<(std::fs::File, Vec<u8>)> {
-    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(Error::at("use", path)(Errno::EINVAL));
-    };
-    let file = std::fs::File::open(dir).map_err(Error::at("open", dir))?;
-    Ok((file, name.as_bytes().to_vec()))
-}
-
-/// Writes into a tree that the container's root made: links lead nowhere but into that tree.
-fn overwrite(root: &Path, file: &Path, text: &str) -> Result<()> {
-    let top = OpenOptions::new()
-        .read(true)
-        .open(root)
-        .map_err(Error::at("open", root))?;
-    let how = OpenHow::new()
-        .flags(OFlag::O_WRONLY | OFlag::O_TRUNC | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)
-        .mode(Mode::empty())
-        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    let whole = || root.join(file.strip_prefix("/").unwrap_or(file));
-    match openat2(&top, file, how) {
-        Ok(fd) => std::fs::File::from(fd)
-            .write_all(text.as_bytes())
-            .map_err(Error::at("write", whole())),
-        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(()),
-        Err(errno) => Err(Error::at("open", whole())(errno)),
-    }
-}
-
-fn exec(program: &Path, args: &[String], env: &[(String, String)], quiet: bool) -> Result<()> {
-    let mut command = Command::new(program);
-    command
-        .args(args)
-        .envs(env.iter().map(|(name, value)| (name, value)));
-    if quiet {
-        use std::process::Stdio;
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-    }
-    let old = nix::sys::stat::umask(Mode::from_bits_truncate(0o022));
-    let status = command.status();
-    nix::sys::stat::umask(old);
-    let status = status.map_err(Error::at("run", program))?;
-    match status.success() {
-        true => Ok(()),
-        false => Err(Error::Program {
-            program: program.display().to_string(),
-            status: status.to_string(),
-        }),
-    }
-}
-
-/// Mounts what a job wants mounted, where no one else sees it.
-fn enter_mounts(job: &Job) -> Result<()> {
+/// Where nobody else sees what a job mounts.
+fn detach_mounts() -> Result<()> {
     use nix::mount::{MsFlags, mount};
     let none: Option<&str> = None;
     let flags = MsFlags::MS_REC | MsFlags::MS_SLAVE;
-    mount(none, "/", none, flags, none).map_err(Error::at("detach the mounts below", "/"))?;
-    match &job.mount {
-        Some((rootfs, target)) => Rootfs::parse(rootfs)?.mount(target),
-        None => Ok(()),
-    }
+    mount(none, "/", none, flags, none).map_err(Error::at("detach the mounts below", "/"))
 }
 
-fn report(result: &Result<()>, to: OwnedFd) {
+fn report(result: &Result<()>, to: &OwnedFd) {
     let outcome = match result {
-        Ok(()) => Outcome {
-            error: None,
-            errno: 0,
-        },
+        Ok(()) => Outcome::default(),
         Err(error) => Outcome {
             error: Some(chain(error)),
             errno: error.errno(),
+            ..Outcome::default()
         },
     };
-    let json = serde_json::to_string(&outcome).unwrap_or_default();
+    tell(&outcome, to);
+}
+
+fn tell(outcome: &Outcome, to: &OwnedFd) {
+    let json = serde_json::to_string(outcome).unwrap_or_default();
     // A caller that is gone needs no report.
-    let _ = std::fs::File::from(to).write_all(format!("{json}\n").as_bytes());
+    let Ok(fd) = to.try_clone() else { return };
+    let _ = std::fs::File::from(fd).write_all(format!("{json}\n").as_bytes());
 }
 
 fn chain(error: &Error) -> String {

@@ -1,14 +1,23 @@
-//! Root file system backends, the copy engine, and the jobs that run in another user or mount namespace.
+//! Root file system backends behind one trait, the copy engine, and the jobs that run in another user or mount
+//! namespace.
 
 mod backend;
 mod copy;
 mod error;
 mod job;
+mod mounted;
 mod pool;
 mod remove;
+mod rootfs;
+mod tool;
 
-pub use backend::{Backend, Rootfs};
-pub use copy::{Progress, copy_tree};
+pub use backend::{
+    Backend, Capabilities, DEFAULT_SIZE, Place, Specs, best, release_clones, rests_on_original,
+    set_place,
+};
+pub use copy::{Progress, copy_between, copy_tree, count_tree};
 pub use error::{Error, Result};
-pub use job::{Job, Outcome, Task, run};
+pub use job::{Job, Task, run};
+pub use mounted::{Mounted, Options};
 pub use remove::remove_tree;
+pub use rootfs::Rootfs;

@@ -74,6 +74,19 @@ pub fn remove_tree(path: &Path) -> Result<()> {
     Pool::run(Task { parent: top, name }, empty)
 }
 
+/// A mount point below `path`, in the caller's mount namespace.
+pub(crate) fn mount_below(path: &Path) -> Option<PathBuf> {
+    let text = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let targets = text.lines().filter_map(|line| line.split(' ').nth(4));
+    let unescaped = targets.map(|target| {
+        let target = target.replace("\\040", " ").replace("\\011", "\t");
+        PathBuf::from(target.replace("\\012", "\n").replace("\\134", "\\"))
+    });
+    unescaped
+        .into_iter()
+        .find(|target| target.starts_with(path))
+}
+
 fn open_dir(parent: &Node, name: &CString) -> Result<OwnedFd> {
     let how = OpenHow::new()
         .flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
@@ -94,6 +107,10 @@ fn empty(pool: &Pool<Task, Error>, task: Task) -> Result<()> {
     let path = parent
         .path
         .join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(name.as_bytes()));
+    if is_subvolume(&fd) && rlxc_sys::btrfs::destroy_subvolume(&parent.fd, name.as_bytes()).is_ok()
+    {
+        return finished(parent);
+    }
     let scan = fd.try_clone().map_err(Error::at("open", &path))?;
     let node = Arc::new(Node {
         depth: parent.depth + 1,
@@ -134,6 +151,12 @@ fn empty(pool: &Pool<Task, Error>, task: Task) -> Result<()> {
         pool.push(Task { parent, name });
     }
     finished(node)
+}
+
+/// One that holds other subvolumes cannot be deleted as a whole; then it is emptied like a directory.
+fn is_subvolume(fd: &OwnedFd) -> bool {
+    nix::sys::stat::fstat(fd).is_ok_and(|stat| stat.st_ino == rlxc_sys::btrfs::SUBVOLUME_INODE)
+        && rlxc_sys::btrfs::is_subvolume(fd)
 }
 
 fn os(bytes: &[u8]) -> &std::ffi::OsStr {

@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 const LOOP_CTL_GET_FREE: libc::c_ulong = 0x4C82;
+const LOOP_GET_STATUS64: libc::c_ulong = 0x4C05;
 const LOOP_CONFIGURE: libc::c_ulong = 0x4C0A;
 const LO_FLAGS_READ_ONLY: u32 = 1;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
@@ -54,6 +55,9 @@ impl LoopDevice {
     /// # Errors
     /// As open(2) of the image, /dev/loop-control or the device, and as LOOP_CONFIGURE.
     pub fn attach(image: &Path, read_only: bool) -> io::Result<Self> {
+        if let Some(device) = Self::attached(image, read_only) {
+            return Ok(device);
+        }
         let mut options = File::options();
         options.read(true).write(!read_only);
         let backing = options.open(image)?;
@@ -83,6 +87,51 @@ impl LoopDevice {
         }
         Err(io::Error::from_raw_os_error(libc::EBUSY))
     }
+}
+
+impl LoopDevice {
+    /// The device that serves `image` already: two devices on one image would each keep a cache of their own, and
+    /// damage the file system.
+    fn attached(image: &Path, read_only: bool) -> Option<Self> {
+        let image = std::fs::canonicalize(image).ok()?;
+        for entry in std::fs::read_dir("/sys/block").ok()?.flatten() {
+            let name = entry.file_name();
+            let Some(number) = name.to_str().and_then(|name| name.strip_prefix("loop")) else {
+                continue;
+            };
+            let backing = std::fs::read_to_string(entry.path().join("loop/backing_file"));
+            let same = backing.is_ok_and(|text| Path::new(text.trim_end_matches('\n')) == image);
+            if !same {
+                continue;
+            }
+            let path = PathBuf::from(format!("/dev/loop{number}"));
+            let device = File::options()
+                .read(true)
+                .write(!read_only)
+                .open(&path)
+                .ok()?;
+            // It may have been released, and another file put on it, before it was opened.
+            let status = status(&device)?;
+            let meta = std::fs::metadata(&image).ok()?;
+            use std::os::unix::fs::MetadataExt;
+            if (status.device, status.inode) == (meta.dev(), meta.ino()) {
+                return Some(Self {
+                    path,
+                    _device: device,
+                });
+            }
+        }
+        None
+    }
+}
+
+/// What the device is set to; `None` when nothing is on it.
+fn status(device: &File) -> Option<LoopInfo> {
+    // SAFETY: all fields are integers, for which zero is valid.
+    let mut info: LoopInfo = unsafe { std::mem::zeroed() };
+    // SAFETY: the argument is a struct of the kernel's layout, writable, that lives over the call.
+    let ret = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_GET_STATUS64, &raw mut info) };
+    (ret == 0).then_some(info)
 }
 
 fn configure(device: &File, backing: &File, read_only: bool) -> io::Result<()> {

@@ -2,13 +2,14 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use rlxc_config::{Document, HookKind};
-use rlxc_storage::{Backend, Job, Rootfs, Task};
+use rlxc_storage::{Backend, Job, Place, Progress, Rootfs, Specs, Task};
 
 use crate::container::Container;
-use crate::create::{job_maps, rootfs_of};
+use crate::create::{job_maps, maps_for, rootfs_of, specs_at};
 use crate::destroy::{read_pairs, write_pairs};
 use crate::error::{Error, Result};
 
@@ -35,6 +36,18 @@ pub struct CopyOptions {
     pub allow_running: bool,
     /// Arguments for the clone hooks
     pub hook_arguments: Vec<String>,
+    /// Size of the new volume in bytes; `None`: the original's
+    pub size: Option<u64>,
+    /// For who wants to see how far it is, or to stop it
+    pub progress: Option<Arc<Progress>>,
+}
+
+/// How the copy's storage comes to be.
+pub(crate) struct StoragePlan {
+    pub(crate) source: Rootfs,
+    pub(crate) target: Rootfs,
+    share: bool,
+    specs: Specs,
 }
 
 impl Container {
@@ -60,6 +73,16 @@ impl Container {
     }
 
     pub(crate) fn copy_locked(&self, copy: &mut Self, options: &CopyOptions) -> Result<()> {
+        self.copy_finished_by(copy, options, |_| Ok(()))
+    }
+
+    /// As [`Container::copy_locked`]; `last` belongs to it: the copy is whole only after that.
+    pub(crate) fn copy_finished_by(
+        &self,
+        copy: &mut Self,
+        options: &CopyOptions,
+        last: impl FnOnce(&Self) -> Result<()>,
+    ) -> Result<()> {
         if !options.allow_running {
             self.must_be_stopped()?;
         }
@@ -70,103 +93,85 @@ impl Container {
         }
         let storage = self.plan_storage(copy, options)?;
         let partial = copy.begin()?;
-        if let Err(error) = self.fill_copy(copy, storage, options) {
+        let done = self
+            .fill_copy(copy, storage, options)
+            .and_then(|()| last(copy));
+        if let Err(error) = done {
             copy.undo();
             return Err(error);
         }
         Ok(partial.finish()?)
     }
 
-    fn plan_storage(
+    /// The type of the copy's storage, as LXC chooses it.
+    fn choose_backend(
         &self,
         copy: &Self,
+        source: Backend,
         options: &CopyOptions,
-    ) -> Result<Option<(Rootfs, Vec<Task>)>> {
+    ) -> Result<Backend> {
+        let elsewhere = copy.lxcpath() != self.lxcpath();
+        Ok(match &options.backend {
+            Some(name) => name.parse()?,
+            None if options.snapshot && source == Backend::Dir && !options.keep_backend => {
+                Backend::Overlay
+            }
+            // Another lxcpath may be another disk, group or pool.
+            None if elsewhere && !(options.snapshot && source.can_snapshot()) => Backend::Dir,
+            None => source,
+        })
+    }
+
+    fn plan_storage(&self, copy: &Self, options: &CopyOptions) -> Result<Option<StoragePlan>> {
         let Some(source) = rootfs_of(self.config()?)? else {
             return Ok(None);
         };
-        let wanted = match (&options.backend, options.snapshot, source.backend) {
-            (Some(name), _, _) => name.parse()?,
-            (None, true, Backend::Dir) if !options.keep_backend => Backend::Overlay,
-            (None, _, backend) => backend,
+        let wanted = self.choose_backend(copy, source.backend, options)?;
+        let over_dir = (source.backend, wanted) == (Backend::Dir, Backend::Overlay);
+        let can_share = over_dir || (source.backend == wanted && wanted.can_snapshot());
+        let share = options.snapshot && can_share;
+        let refused = |text: String| Err(Error::refused(Errno::EOPNOTSUPP, text));
+        if options.snapshot && !can_share && !options.maybe_snapshot {
+            return refused(format!(
+                "storage of type {} cannot share its data with a copy of type {wanted}; a full copy can be made",
+                source.backend
+            ));
+        }
+        if wanted == Backend::Overlay && !share && source.backend != Backend::Overlay {
+            return refused(
+                "a copy of type overlay shares the original's data: ask for a snapshot copy (-s)"
+                    .to_owned(),
+            );
+        }
+        let place = Place {
+            lxcpath: copy.lxcpath(),
+            name: copy.name(),
         };
-        let share = options.snapshot && (wanted.can_snapshot() || !options.maybe_snapshot);
-        let dir = copy.dir();
-        let make = |path: &Path| Task::MakeDir {
-            path: path.to_owned(),
-            mode: 0o755,
+        let of_source = match wanted.capabilities().sized {
+            true => source.like().unwrap_or_default(),
+            false => Specs::default(),
         };
-        let rootfs = dir.join("rootfs");
-        let (upper, work) = (dir.join("overlay/delta"), dir.join("overlay/work"));
-        let text = |path: &Path| path.to_string_lossy().into_owned();
-        let layers = vec![make(&rootfs), make(&upper), make(&work)];
-        let copied = |to: &Path| -> Result<Task> {
-            Ok(Task::Copy {
-                from: source.writable("be copied by this version")?,
-                to: to.to_owned(),
-            })
+        let same = source.backend == wanted;
+        let specs = Specs {
+            fssize: options.size.or(of_source.fssize),
+            fstype: of_source.fstype,
+            vg: of_source.vg.filter(|_| same),
+            ..Specs::default()
         };
-        Ok(Some(match (source.backend, wanted, share) {
-            (Backend::Dir, Backend::Overlay, true) => {
-                (Rootfs::overlay(&source.path, &upper), layers)
-            }
-            (Backend::Overlay, Backend::Overlay, _) => {
-                let mut tasks = layers;
-                tasks.push(copied(&upper)?);
-                (Rootfs::overlay(source.layers()?.0, &upper), tasks)
-            }
-            (Backend::Btrfs, Backend::Btrfs, true) => {
-                let from = PathBuf::from(&source.path);
-                let task = Task::Snapshot {
-                    from,
-                    to: rootfs.clone(),
-                };
-                (
-                    Rootfs {
-                        backend: wanted,
-                        path: text(&rootfs),
-                    },
-                    vec![task],
-                )
-            }
-            (Backend::Dir | Backend::Btrfs, Backend::Dir, false) => {
-                let tasks = vec![make(&rootfs), copied(&rootfs)?];
-                (
-                    Rootfs {
-                        backend: wanted,
-                        path: text(&rootfs),
-                    },
-                    tasks,
-                )
-            }
-            (Backend::Dir | Backend::Btrfs, Backend::Btrfs, false) => {
-                let tasks = vec![
-                    Task::Subvolume {
-                        path: rootfs.clone(),
-                    },
-                    copied(&rootfs)?,
-                ];
-                (
-                    Rootfs {
-                        backend: wanted,
-                        path: text(&rootfs),
-                    },
-                    tasks,
-                )
-            }
-            (from, to, share) => {
-                let how = if share { "snapshot" } else { "copy" };
-                let message =
-                    format!("no {how} from storage of type {from} to {to} in this version");
-                return Err(Error::refused(Errno::EOPNOTSUPP, message));
-            }
+        let specs = specs_at(&place, wanted, &specs);
+        let target = Rootfs::plan(wanted, &place, &specs, Some(&source))?;
+        Ok(Some(StoragePlan {
+            source,
+            target,
+            share,
+            specs,
         }))
     }
 
     fn fill_copy(
         &self,
         copy: &mut Self,
-        storage: Option<(Rootfs, Vec<Task>)>,
+        storage: Option<StoragePlan>,
         options: &CopyOptions,
     ) -> Result<()> {
         let document = self
@@ -177,90 +182,132 @@ impl Container {
         let mut new = Document::new();
         new.load_text(copy.config_file(), &text)?;
         copy.document = Some(new);
-        if let Some((rootfs, _)) = &storage {
-            copy.set_item("lxc.rootfs.path", &rootfs.to_string())?;
+        if let Some(plan) = &storage {
+            copy.set_item("lxc.rootfs.path", &plan.target.to_string())?;
         }
-        let uts = match options.keep_name {
-            true => self.config()?.uts_name.clone(),
-            false => Some(copy.name().to_owned()),
-        };
-        if let Some(uts) = uts {
-            copy.set_item("lxc.uts.name", &uts)?;
+        if !options.keep_name {
+            let name = copy.name().to_owned();
+            copy.set_item("lxc.uts.name", &name)?;
         }
         self.copy_files(copy)?;
         copy.save_unlocked()?;
-        if let Some((rootfs, tasks)) = storage {
-            self.copy_storage(copy, &rootfs, tasks, options)?;
+        if let Some(plan) = &storage {
+            self.copy_storage(copy, plan, options)?;
         }
-        for script in copy
-            .config()?
-            .hooks
-            .by_kind
-            .get(&HookKind::Clone)
-            .into_iter()
-            .flatten()
-        {
-            let variables = [("LXC_SRC_NAME", self.name().to_owned())];
-            copy.run_hook(script, HookKind::Clone, &variables, &options.hook_arguments)?;
-        }
-        Ok(())
+        let hooks = copy.config()?.hooks.by_kind.get(&HookKind::Clone).cloned();
+        let variables = [("LXC_SRC_NAME", self.name().to_owned())];
+        let hooks = hooks.unwrap_or_default();
+        let hooks = hooks.iter().map(|script| {
+            copy.hook_task(script, HookKind::Clone, &variables, &options.hook_arguments)
+        });
+        copy.run_mounted(hooks.collect())
     }
 
-    fn copy_storage(
-        &self,
-        copy: &Self,
-        rootfs: &Rootfs,
-        tasks: Vec<Task>,
-        options: &CopyOptions,
-    ) -> Result<()> {
-        let mut tasks = tasks;
-        let shares = rootfs.backend == Backend::Overlay;
-        if !options.keep_name && !shares {
+    /// Does tasks with the root file system mounted at `lxc.rootfs.mount`.
+    pub(crate) fn run_mounted(&self, tasks: Vec<Task>) -> Result<()> {
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        let config = self.config()?;
+        let at = config.rootfs_mount();
+        let mount = rootfs_of(config)?.filter(|_| at.is_dir());
+        Ok(rlxc_storage::run(&Job {
+            maps: job_maps(&config.idmap)?,
+            mount: mount.map(|rootfs| (rootfs.to_string(), at)),
+            tasks,
+            ..Job::default()
+        })?)
+    }
+
+    fn copy_storage(&self, copy: &Self, plan: &StoragePlan, options: &CopyOptions) -> Result<()> {
+        let dir = copy.dir();
+        let make = |path: PathBuf| Task::MakeDir { path, mode: 0o755 };
+        let mut tasks = Vec::new();
+        let upper = dir.join("overlay");
+        if plan.target.backend == Backend::Overlay {
+            tasks.push(make(upper));
+        }
+        if !matches!(plan.target.backend, Backend::Btrfs | Backend::Dir) {
+            // The mount point that LXC expects there.
+            tasks.push(make(dir.join("rootfs")));
+        }
+        tasks.push(Task::Copy {
+            from: plan.source.to_string(),
+            to: plan.target.to_string(),
+            share: plan.share,
+            specs: plan.specs.clone(),
+        });
+        if !options.keep_name {
             tasks.push(Task::Overwrite {
-                root: rootfs.writable("be written to")?,
+                rootfs: plan.target.to_string(),
                 file: PathBuf::from("/etc/hostname"),
-                text: format!("{}\n", copy.name()),
+                text: copy.name().to_owned(),
             });
         }
-        let maps = job_maps(&self.config()?.idmap)?;
+        let maps = maps_for(&plan.target, &self.config()?.idmap)?;
         rlxc_storage::run(&Job {
             maps,
-            mount: None,
             tasks,
+            progress: options.progress.clone(),
+            ..Job::default()
         })?;
-        if shares {
-            self.record_dependence(copy, rootfs.layers()?.0)?;
-        }
-        Ok(())
+        self.record_dependence(copy, plan, options)
     }
 
-    /// The original whose directory lies below the overlay must stay as long as the copy.
-    fn record_dependence(&self, copy: &Self, lower: &str) -> Result<()> {
-        let mut on = vec![(
-            self.lxcpath().to_string_lossy().into_owned(),
-            self.name().to_owned(),
-        )];
-        if !lower
-            .split(':')
-            .any(|dir| Path::new(dir).starts_with(self.dir()))
-        {
-            // A copy of a copy: both rest on the same original.
-            on = read_pairs(&self.dir().join("lxc_rdepends"))?;
+    /// The originals whose storage the copy rests on must stay as long as it does: `lxc_rdepends` names them, and
+    /// their `lxc_snapshots` the copy. Snapshots go with their container, which is not named.
+    fn record_dependence(
+        &self,
+        copy: &Self,
+        plan: &StoragePlan,
+        options: &CopyOptions,
+    ) -> Result<()> {
+        if copy.lxcpath().ends_with(Place::RESTORE_DIR) {
+            // It takes the place of one whose dependences are recorded.
+            return Ok(());
         }
-        write_pairs(&copy.dir().join("lxc_rdepends"), &on)?;
-        let own = (
-            copy.lxcpath().to_string_lossy().into_owned(),
-            copy.name().to_owned(),
-        );
-        for (path, name) in on {
+        let pair = |container: &Self| {
+            let lxcpath = container.lxcpath().to_string_lossy().into_owned();
+            (lxcpath, container.name().to_owned())
+        };
+        let overlay = plan.target.backend == Backend::Overlay;
+        let rests = overlay || (plan.share && rlxc_storage::rests_on_original(&plan.target)?);
+        if !rests {
+            return Ok(());
+        }
+        let mut on = match plan.source.backend {
+            Backend::Overlay => read_pairs(&self.dir().join("lxc_rdepends"))?,
+            _ => Vec::new(),
+        };
+        let own_snapshot = options.keep_backend && copy.lxcpath() == self.snapshot_path();
+        if !own_snapshot {
+            let of_snapshot = self.lxcpath().ends_with("snaps");
+            let lower = match overlay {
+                true => plan.target.layers()?.0.to_owned(),
+                false => String::new(),
+            };
+            let owners = lower.split(':').filter_map(|dir| owner_of(Path::new(dir)));
+            let ours = (!of_snapshot).then(|| pair(self));
+            for owner in owners.chain(ours) {
+                if !on.contains(&owner) && owner != pair(copy) {
+                    on.push(owner);
+                }
+            }
+        }
+        if on.is_empty() {
+            return Ok(());
+        }
+        let own = pair(copy);
+        for (path, name) in &on {
             let file = PathBuf::from(path).join(name).join("lxc_snapshots");
             let mut pairs = read_pairs(&file)?;
-            if !pairs.contains(&own) {
+            let there = file.parent().is_some_and(Path::is_dir);
+            if there && !pairs.contains(&own) {
                 pairs.push(own.clone());
                 write_pairs(&file, &pairs)?;
             }
         }
-        Ok(())
+        write_pairs(&copy.dir().join("lxc_rdepends"), &on)
     }
 
     /// Hook programs and the fstab that lie in the original's directory.
@@ -277,7 +324,9 @@ impl Container {
                 if let Some(parent) = to.parent() {
                     std::fs::create_dir_all(parent).map_err(Error::path("make", parent))?;
                 }
-                std::fs::copy(&file, &to).map_err(Error::path("copy", &file))?;
+                if file != to {
+                    std::fs::copy(&file, &to).map_err(Error::path("copy", &file))?;
+                }
             }
         }
         if let Some(fstab) = fstab {
@@ -289,37 +338,33 @@ impl Container {
         }
         Ok(())
     }
+}
 
-    /// Gives the stopped container another name.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] with snapshots or dependants; as [`Container::copy_to`].
-    pub fn rename(&mut self, name: &str) -> Result<()> {
-        if !self.snapshots()?.is_empty() || !self.dependants()?.is_empty() {
-            let message = format!("container {} has snapshots or clones", self.name());
-            return Err(Error::refused(Errno::EBUSY, message));
-        }
-        let copy = self.copy_to(&CopyOptions {
-            name: Some(name.to_owned()),
-            keep_mac: true,
-            keep_backend: true,
-            ..CopyOptions::default()
-        })?;
-        self.destroy()?;
-        *self = copy;
-        Ok(())
-    }
+/// The container in whose directory a root file system lies.
+fn owner_of(rootfs: &Path) -> Option<(String, String)> {
+    let dir = rootfs
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .find(|dir| dir.join("config").is_file())?;
+    let name = dir.file_name()?.to_str()?.to_owned();
+    Some((dir.parent()?.to_str()?.to_owned(), name))
 }
 
 /// The configuration's text for the copy.
-fn rewrite(document: &Document, old: &Path, new: &Path, options: &CopyOptions) -> Result<Vec<u8>> {
+pub(crate) fn rewrite(
+    document: &Document,
+    old: &Path,
+    new: &Path,
+    options: &CopyOptions,
+) -> Result<Vec<u8>> {
     let (old, new) = (old.to_string_lossy(), new.to_string_lossy());
     let mut text = String::new();
     for line in String::from_utf8_lossy(document.text_bytes()).lines() {
         let key = line.split(['=', ' ', '\t']).next().unwrap_or_default();
         let line = match key {
-            "lxc.rootfs.path" | "lxc.rootfs" | "lxc.uts.name" | "lxc.utsname"
-            | "lxc.mount.fstab" => continue,
+            "lxc.rootfs.path" | "lxc.rootfs" | "lxc.mount.fstab" => continue,
+            "lxc.uts.name" | "lxc.utsname" if !options.keep_name => continue,
             _ if key.starts_with("lxc.hook") => moved(line, &old, &new, &["="]),
             "lxc.mount.entry" if line.contains(" overlay") => {
                 moved(line, &old, &new, &["upperdir=", "workdir=", "br="])

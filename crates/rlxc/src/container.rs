@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use rlxc_config::{Config, Document};
 use rlxc_monitor::Client;
-use rlxc_monitor::lock::DiskLock;
+use rlxc_monitor::lock::{DiskLock, Partial, PartialState};
 
 use crate::error::{Error, Result};
 use crate::global::default_lxcpath;
@@ -50,6 +50,7 @@ impl Container {
     /// [`Error::Name`]; [`Error::Config`] when the configuration is there but wrong.
     pub fn new(name: &str, lxcpath: Option<&Path>) -> Result<Self> {
         let mut container = Self::without_config(name, lxcpath)?;
+        container.recover();
         if container.is_defined() {
             container.load_config(None)?;
         }
@@ -74,6 +75,20 @@ impl Container {
             document: None,
             deadline: None,
         })
+    }
+
+    /// Ends what an interrupted command began with this container: an unfinished one is removed, a renaming and a
+    /// restore are completed or undone. What cannot be ended now is logged and left for the next time.
+    pub fn recover(&self) {
+        let ended = match Partial::look(&self.dir()) {
+            Ok(PartialState::Leftover) => self.lock().and_then(|_lock| self.clean_leftover()),
+            Ok(PartialState::Absent) => self.recover_rename().and_then(|()| self.recover_restore()),
+            // Being made right now, or not ours to look at.
+            _ => Ok(()),
+        };
+        if let Err(error) = ended {
+            tracing::warn!("{error} - Failed to end what was begun with {}", self.name);
+        }
     }
 
     /// Its name.

@@ -1,13 +1,14 @@
 //! Making a container: its directory, its storage, its template.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::unistd::{getegid, geteuid};
 use rlxc_config::{Config, GlobalConfig, IdKind, IdMap, paths};
 use rlxc_monitor::lock::{Partial, PartialState};
 use rlxc_namespace::idmap;
-use rlxc_storage::{Backend, Job, Rootfs, Task};
+use rlxc_storage::{Backend, Job, Place, Progress, Rootfs, Specs, Task};
 
 use crate::container::Container;
 use crate::error::{Error, Result};
@@ -19,12 +20,14 @@ pub struct CreateOptions {
     pub template: Option<String>,
     /// The template's own arguments
     pub arguments: Vec<String>,
-    /// `dir`, `overlay`, `btrfs`, or `best`; `None`: dir
+    /// The storage's type, `best`, or a comma list that is tried in order; `None`: dir
     pub backend: Option<String>,
-    /// Another directory for the root file system (dir only)
-    pub dir: Option<PathBuf>,
+    /// The storage's size, names and so on
+    pub specs: Specs,
     /// The template's standard input and outputs are /dev/null
     pub quiet: bool,
+    /// For who wants to stop it
+    pub progress: Option<Arc<Progress>>,
 }
 
 impl Container {
@@ -49,12 +52,13 @@ impl Container {
             }
         }
         let partial = self.begin()?;
-        let made = self.fill(options, template.as_deref());
-        if let Err(error) = made {
+        if let Err(error) = self.fill(options, template.as_deref()) {
             self.undo();
             return Err(error);
         }
-        Ok(partial.finish()?)
+        partial.finish()?;
+        let _ = std::fs::remove_file(self.dir().join(FOREIGN));
+        Ok(())
     }
 
     /// Removes what a killed create or copy left.
@@ -67,12 +71,11 @@ impl Container {
             }
             PartialState::Leftover => {
                 tracing::warn!("Removing the unfinished container {}", self.name());
-                let document = match self.config_file().exists() {
-                    true => Self::new(self.name(), Some(self.lxcpath())),
-                    false => Self::without_config(self.name(), Some(self.lxcpath())),
-                };
-                let container = document
-                    .or_else(|_| Self::without_config(self.name(), Some(self.lxcpath())))?;
+                let mut container = Self::without_config(self.name(), Some(self.lxcpath()))?;
+                if container.is_defined() {
+                    // A half-written one says as much as it can.
+                    let _ = container.load_config(None);
+                }
                 container.remove_storage_and_dir()
             }
         }
@@ -97,6 +100,7 @@ impl Container {
 
     /// The way back after a failure; what cannot be removed is left marked for the next command.
     pub(crate) fn undo(&self) {
+        // A wish to stop has been granted by now; the way back must not be stopped too.
         if let Err(error) = self.remove_storage_and_dir() {
             tracing::error!("{error} - Failed to remove the unfinished {}", self.name());
         }
@@ -107,9 +111,7 @@ impl Container {
             return self.save_unlocked();
         };
         let rootfs = self.make_storage(options)?;
-        self.set_item("lxc.rootfs.path", &rootfs.to_string())?;
-        self.save_unlocked()?;
-        self.give_to_mapped_root()?;
+        self.give_to_mapped_root(&rootfs)?;
         self.run_template(options, template, &rootfs)?;
         self.put_header(options, template)?;
         self.document = None;
@@ -123,77 +125,110 @@ impl Container {
         }
     }
 
-    fn make_storage(&self, options: &CreateOptions) -> Result<Rootfs> {
-        let dir = self.dir();
-        let default = || dir.join("rootfs");
-        let backend = match options.backend.as_deref() {
-            None | Some("best") => Backend::Dir,
-            Some(name) => name.parse()?,
-        };
-        let make = |path: PathBuf| Task::MakeDir { path, mode: 0o755 };
-        let (rootfs, tasks) = match backend {
-            Backend::Dir => {
-                let path = options.dir.clone().unwrap_or_else(default);
-                (Rootfs::at(backend, &path), vec![make(path)])
+    /// The kinds of storage to try, in order.
+    fn backends(&self, wanted: Option<&str>) -> Result<Vec<Backend>> {
+        match wanted.filter(|words| !words.is_empty()) {
+            None | Some("none") => Ok(vec![Backend::Dir]),
+            Some("best") => Ok(rlxc_storage::best(self.lxcpath())),
+            Some(words) => {
+                let words = words.split(',').map(str::trim).filter(|w| !w.is_empty());
+                words.map(|word| Ok(word.parse()?)).collect()
             }
-            Backend::Btrfs => {
-                let path = default();
-                let rootfs = Rootfs::at(backend, &path);
-                (rootfs, vec![Task::Subvolume { path }])
-            }
-            Backend::Overlay => {
-                let upper = dir.join("overlay/delta");
-                let rootfs = Rootfs::overlay(&default().to_string_lossy(), &upper);
-                let work = dir.join("overlay/work");
-                (rootfs, vec![make(default()), make(upper), make(work)])
-            }
-            other => {
-                return Err(rlxc_storage::Error::Unsupported {
-                    backend: other.to_string(),
-                    operation: "be created by this version; use dir, overlay or btrfs",
+        }
+    }
+
+    fn make_storage(&mut self, options: &CreateOptions) -> Result<Rootfs> {
+        let mut failed = None;
+        for backend in self.backends(options.backend.as_deref())? {
+            match self.make_on(backend, options) {
+                Ok(rootfs) => return Ok(rootfs),
+                Err(error) => {
+                    tracing::info!("{error} - No root file system of type {backend}");
+                    failed = Some(error);
                 }
-                .into());
             }
+        }
+        let none = || Error::refused(Errno::EINVAL, "no type of storage was given");
+        Err(failed.unwrap_or_else(none))
+    }
+
+    /// The configuration says what is being made before it is: so a create that is killed can be cleaned up.
+    fn make_on(&mut self, backend: Backend, options: &CreateOptions) -> Result<Rootfs> {
+        let lxcpath = self.lxcpath().to_owned();
+        let name = self.name().to_owned();
+        let place = Place {
+            lxcpath: &lxcpath,
+            name: &name,
         };
+        let specs = specs_at(&place, backend, &options.specs);
+        let rootfs = Rootfs::plan(backend, &place, &specs, None)?;
+        let foreign = self.lies_outside(&rootfs) && rootfs.exists()?;
+        if foreign {
+            // Somebody's directory (--dir): it is used, but it is not ours to remove if this fails.
+            std::fs::write(self.dir().join(FOREIGN), "")
+                .map_err(Error::path("write", self.dir().join(FOREIGN)))?;
+        }
+        let old = self.document.clone();
+        self.set_item("lxc.rootfs.path", &rootfs.to_string())?;
+        self.save_unlocked()?;
         // By the caller, who owns the container's directory; handed to the mapped root afterwards.
-        rlxc_storage::run(&Job {
-            tasks,
+        let made = rlxc_storage::run(&Job {
+            tasks: vec![Task::Create {
+                rootfs: rootfs.to_string(),
+                specs,
+            }],
+            progress: options.progress.clone(),
             ..Job::default()
-        })?;
+        });
+        if let Err(error) = made {
+            if !foreign && let Err(left) = rootfs.destroy() {
+                tracing::warn!("{left} - Failed to remove {rootfs}");
+            }
+            self.document = old;
+            return Err(error.into());
+        }
         Ok(rootfs)
     }
 
     /// With id maps the container's root owns the directory and what is in it so far.
-    pub(crate) fn give_to_mapped_root(&self) -> Result<()> {
+    pub(crate) fn give_to_mapped_root(&self, rootfs: &Rootfs) -> Result<()> {
         let maps = self.config_or_default().idmap;
         if maps.is_empty() {
             return Ok(());
         }
-        let dir = self.dir();
-        let chown = |owner: &str, recursive: bool, paths: Vec<PathBuf>| Task::Exec {
-            program: PathBuf::from("/bin/chown"),
-            args: ["--no-dereference", owner]
-                .into_iter()
-                .chain(recursive.then_some("-R"))
-                .map(str::to_owned)
-                .chain(paths.iter().map(|path| path.to_string_lossy().into_owned()))
-                .collect(),
-            environment: Vec::new(),
-            quiet: false,
+        let by_root = geteuid().is_root();
+        // Root can do it from here; others only inside of the maps.
+        let (uid, gid) = match by_root {
+            true => (root_of(&maps, IdKind::Uid), root_of(&maps, IdKind::Gid)),
+            false => (0, 0),
         };
+        let own = |path: PathBuf, gid: Option<u32>, recursive: bool| Task::Own {
+            path,
+            uid,
+            gid,
+            recursive,
+        };
+        let dir = self.dir();
         let inside = ["rootfs", "overlay"].map(|name| dir.join(name));
-        let inside: Vec<PathBuf> = inside.into_iter().filter(|path| path.exists()).collect();
-        let mut tasks = Vec::new();
-        if !inside.is_empty() {
-            tasks.push(chown("0:0", true, inside));
+        let inside = inside.into_iter().filter(|path| path.exists());
+        let mut tasks: Vec<Task> = inside.map(|path| own(path, Some(gid), true)).collect();
+        if rootfs.backend.capabilities().block || rootfs.backend == Backend::Zfs {
+            tasks.push(Task::OwnTop {
+                rootfs: rootfs.to_string(),
+                uid,
+                gid,
+            });
         }
         // The group stays the caller's, so that both may enter (mode 0770).
-        tasks.push(chown("0", false, vec![dir]));
-        let maps = job_maps(&maps)?;
+        tasks.push(own(dir, None, false));
+        let maps = match by_root {
+            true => Vec::new(),
+            false => job_maps(&maps)?,
+        };
         Ok(rlxc_storage::run(&Job {
             maps,
-            mount: None,
             tasks,
+            ..Job::default()
         })?)
     }
 
@@ -208,7 +243,11 @@ impl Container {
         let (mount, dest) = match rootfs.backend {
             Backend::Dir | Backend::Btrfs => (None, PathBuf::from(&rootfs.path)),
             _ => {
-                let at = config.rootfs_mount();
+                let usual = config.rootfs_mount();
+                let at = match usual.is_dir() {
+                    true => usual,
+                    false => self.dir().join("rootfs"),
+                };
                 (Some((rootfs.to_string(), at.clone())), at)
             }
         };
@@ -235,6 +274,8 @@ impl Container {
             maps,
             mount,
             tasks: vec![task],
+            progress: options.progress.clone(),
+            ..Job::default()
         })?)
     }
 
@@ -266,6 +307,24 @@ impl Container {
     }
 }
 
+/// Marks, in a container that is being made, that its root file system was there before.
+pub(crate) const FOREIGN: &str = "partial.foreign";
+
+/// What the backend has to know besides what the user chose: data sets have their place in the file system.
+pub(crate) fn specs_at(place: &Place<'_>, backend: Backend, specs: &Specs) -> Specs {
+    let mut specs = specs.clone();
+    if backend != Backend::Dir {
+        specs.dir = Some(place.rootfs());
+    }
+    specs
+}
+
+/// The id on the host that is root inside.
+fn root_of(maps: &[IdMap], kind: IdKind) -> u32 {
+    let of = idmap::of_kind(maps, kind).find(|map| map.nsid == 0);
+    of.map_or(0, |map| map.hostid)
+}
+
 /// The maps in which the caller's own files can be reached too.
 fn own_ids(maps: &[IdMap]) -> Result<idmap::WithOwnIds> {
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
@@ -274,11 +333,28 @@ fn own_ids(maps: &[IdMap]) -> Result<idmap::WithOwnIds> {
     Ok(own)
 }
 
+impl Container {
+    /// Whether a root file system is a directory outside of the container's own.
+    pub(crate) fn lies_outside(&self, rootfs: &Rootfs) -> bool {
+        let path = rootfs.own_path();
+        path.is_some_and(|path| !path.starts_with(self.dir()))
+    }
+}
+
 /// As [`own_ids`], for a job: none for none.
 pub(crate) fn job_maps(maps: &[IdMap]) -> Result<Vec<IdMap>> {
     match maps.is_empty() {
         true => Ok(Vec::new()),
         false => Ok(own_ids(maps)?.maps),
+    }
+}
+
+/// The maps for work on a root file system: root needs none to read and write what others own, but an overlay has to be
+/// mounted as the container mounts it.
+pub(crate) fn maps_for(rootfs: &Rootfs, maps: &[IdMap]) -> Result<Vec<IdMap>> {
+    match geteuid().is_root() && rootfs.backend != Backend::Overlay {
+        true => Ok(Vec::new()),
+        false => job_maps(maps),
     }
 }
 

@@ -1,15 +1,16 @@
 //! Removing a container: refusals, hooks, storage, directory.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::unistd::geteuid;
 use rlxc_config::HookKind;
-use rlxc_storage::{Backend, Job, Task};
+use rlxc_monitor::lock::Partial;
+use rlxc_storage::{Job, Task};
 
 use crate::container::Container;
-use crate::create::{job_maps, rootfs_of};
+use crate::create::{FOREIGN, job_maps, rootfs_of};
 use crate::error::{Error, Result};
 
 impl Container {
@@ -34,7 +35,7 @@ impl Container {
             let mut snapshot = Self::new(&snapshot.name, Some(&self.snapshot_path()))?;
             snapshot.destroy()?;
         }
-        let _ = std::fs::remove_dir(self.snapshot_path());
+        remove_empty_dir(&self.snapshot_path());
         self.destroy_now()
     }
 
@@ -47,23 +48,62 @@ impl Container {
         }
         self.must_be_stopped()?;
         if snapshots_matter && !self.snapshots()?.is_empty() {
-            let message = format!("container {} has snapshots", self.name());
-            return Err(Error::refused(Errno::EBUSY, message));
+            let names: Vec<String> = self.snapshots()?.into_iter().map(|s| s.name).collect();
+            let message = format!("{} has snapshots: {}", self.name(), names.join(", "));
+            return Err(Error::Refused {
+                message,
+                errno: Errno::EBUSY as i32,
+                remedy: Some("-s removes them too".to_owned()),
+            });
         }
-        let dependants = self.dependants()?;
+        let mut dependants = self.dependants()?;
+        if dependants.is_empty()
+            && let Some(rootfs) = rootfs_of(&self.config_or_default()).ok().flatten()
+            && self.config_or_default().rootfs.managed
+        {
+            // A program that is missing will be named when it is needed.
+            let needed_by = rootfs.needed_by().unwrap_or_default();
+            let own = self.own_volumes();
+            let others = needed_by.into_iter().filter(|name| !own.contains(name));
+            dependants.extend(others.map(PathBuf::from));
+        }
         if !dependants.is_empty() {
             let names: Vec<_> = dependants
                 .iter()
                 .map(|path| path.display().to_string())
                 .collect();
-            let message = format!(
-                "container {} has clones that need its storage: {}",
-                self.name(),
-                names.join(", ")
-            );
-            return Err(Error::refused(Errno::EBUSY, message));
+            let message = format!("{} has clones: {}", self.name(), names.join(", "));
+            return Err(Error::Refused {
+                message,
+                errno: Errno::EBUSY as i32,
+                remedy: Some("remove those first, for they need its storage".to_owned()),
+            });
         }
         Ok(())
+    }
+
+    /// The volumes of this container's own snapshots; for a snapshot, those of its container and its siblings.
+    fn own_volumes(&self) -> Vec<String> {
+        let volume = |container: &Self| {
+            let rootfs = rootfs_of(&container.config_or_default()).ok().flatten();
+            rootfs.map(|rootfs| rootfs.path)
+        };
+        let dir = self.lxcpath();
+        let parent = match (dir.ends_with("snaps"), dir.parent()) {
+            (true, Some(parent)) => parent
+                .file_name()
+                .and_then(|name| name.to_str())
+                .and_then(|name| Self::new(name, parent.parent()).ok()),
+            _ => None,
+        };
+        let container = parent.as_ref().unwrap_or(self);
+        let snapshots = container.snapshots().unwrap_or_default();
+        let opened = snapshots
+            .iter()
+            .filter_map(|snapshot| Self::new(&snapshot.name, Some(&snapshot.lxcpath)).ok());
+        let mut volumes: Vec<String> = opened.filter_map(|snapshot| volume(&snapshot)).collect();
+        volumes.extend(parent.as_ref().and_then(volume));
+        volumes
     }
 
     pub(crate) fn must_be_stopped(&self) -> Result<()> {
@@ -86,7 +126,26 @@ impl Container {
         {
             self.run_hook(script, HookKind::Destroy, &[], &[])?;
         }
-        self.remove_storage_and_dir()
+        // From here on what is left of a destroy that is killed is removed by the next command.
+        remove_file(&self.dir().join(FOREIGN))?;
+        if let Some(rootfs) = rootfs_of(&self.config_or_default()).ok().flatten()
+            && self.lxcpath().ends_with("snaps")
+        {
+            // A container that was restored from this snapshot goes on without it.
+            rlxc_storage::release_clones(&rootfs)?;
+        }
+        let mark = match self.config_or_default().rootfs.managed {
+            true => Partial::create(&self.dir()).ok(),
+            false => None,
+        };
+        let removed = self.remove_storage_and_dir();
+        if removed.is_err()
+            && let Some(mark) = mark
+        {
+            // It stays defined, to be looked at and destroyed again.
+            let _ = mark.finish();
+        }
+        removed
     }
 
     /// The containers that need this one's storage, by `lxc_snapshots`.
@@ -105,52 +164,39 @@ impl Container {
     pub(crate) fn remove_storage_and_dir(&self) -> Result<()> {
         let config = self.config_or_default();
         let dir = self.dir();
-        let mut tasks = Vec::new();
-        if config.rootfs.managed || config.rootfs.path.is_none() {
-            if let Some(rootfs) = rootfs_of(&config).ok().flatten() {
-                if !rootfs.backend.is_managed() {
-                    rootfs.writable("be removed by this version; remove it with its own tools")?;
-                }
-                let path = rootfs.writable("be removed")?;
-                // A copy that failed early may still name the original's files.
-                let own = path.starts_with(&dir) || !self.dir().join("partial").exists();
-                if own
-                    && (rootfs.backend != Backend::Dir
-                        || path
-                            .parent()
-                            .is_some_and(|p| p != std::path::Path::new("/")))
-                {
-                    tasks.push(Task::Remove { path });
-                }
-            }
-            tasks.push(Task::Remove {
-                path: dir.join("rootfs"),
-            });
-            tasks.push(Task::Remove {
-                path: dir.join("overlay"),
-            });
-            let maps = job_maps(&config.idmap)?;
-            rlxc_storage::run(&Job {
-                maps,
-                mount: None,
-                tasks,
-            })?;
+        if !config.rootfs.managed && config.rootfs.path.is_some() {
             self.forget_dependences()?;
-            // Last of all, by the caller, who owns it.
-            let last = vec![Task::Remove { path: dir }];
-            return Ok(rlxc_storage::run(&Job {
-                tasks: last,
-                ..Job::default()
-            })?);
+            return remove_file(self.config_file());
         }
-        self.forget_dependences()?;
-        let file = self.config_file();
-        match std::fs::remove_file(file) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(Error::path("remove", file)(error))
+        let mut tasks = Vec::new();
+        if let Some(rootfs) = rootfs_of(&config).ok().flatten() {
+            // What was there before a create that was killed belongs to somebody else.
+            let foreign = dir.join("partial").exists() && dir.join(FOREIGN).exists();
+            if !foreign {
+                tasks.push(Task::Destroy {
+                    rootfs: rootfs.to_string(),
+                });
             }
-            _ => Ok(()),
         }
+        tasks.push(Task::Remove {
+            path: dir.join("rootfs"),
+        });
+        tasks.push(Task::Remove {
+            path: dir.join("overlay"),
+        });
+        let maps = match geteuid().is_root() {
+            // Root needs no maps to remove what others own.
+            true => Vec::new(),
+            false => job_maps(&config.idmap)?,
+        };
+        rlxc_storage::run(&Job {
+            maps,
+            tasks,
+            ..Job::default()
+        })?;
+        self.forget_dependences()?;
+        // Last of all, by the caller, who owns it.
+        Ok(rlxc_storage::remove_tree(&dir)?)
     }
 
     /// Removes this container from the `lxc_snapshots` of those it depends on.
@@ -161,7 +207,7 @@ impl Container {
             let own = self.lxcpath().to_string_lossy().into_owned();
             pairs.retain(|(path, name)| !(*path == own && name == self.name()));
             match pairs.is_empty() {
-                true => drop(std::fs::remove_file(&file)),
+                true => remove_file(&file)?,
                 false => write_pairs(&file, &pairs)?,
             }
         }
@@ -176,57 +222,76 @@ impl Container {
         variables: &[(&str, String)],
         arguments: &[String],
     ) -> Result<()> {
+        Ok(rlxc_storage::run(&Job {
+            tasks: vec![self.hook_task(script, kind, variables, arguments)],
+            ..Job::default()
+        })?)
+    }
+
+    /// A hook's command line and environment.
+    pub(crate) fn hook_task(
+        &self,
+        script: &str,
+        kind: HookKind,
+        variables: &[(&str, String)],
+        arguments: &[String],
+    ) -> Task {
         let config = self.config_or_default();
+        let quote = |word: &str| format!(" '{}'", word.replace('\'', "'\\''"));
         let mut line = format!("exec {script}");
-        let mut command = Command::new("/bin/sh");
-        if config.hooks.version == 0 {
-            for word in [self.name(), "lxc", kind.name()] {
-                line.push_str(&format!(" '{}'", word.replace('\'', "'\\''")));
+        let mut environment = Vec::new();
+        let mut set = |name: &str, value: String| environment.push((name.to_owned(), value));
+        match config.hooks.version {
+            0 => [self.name(), "lxc", kind.name()]
+                .iter()
+                .for_each(|word| line.push_str(&quote(word))),
+            _ => {
+                set("LXC_HOOK_TYPE", kind.name().to_owned());
+                set("LXC_HOOK_SECTION", "lxc".to_owned());
             }
-        } else {
-            command
-                .env("LXC_HOOK_TYPE", kind.name())
-                .env("LXC_HOOK_SECTION", "lxc");
         }
         for word in arguments {
-            line.push_str(&format!(" '{}'", word.replace('\'', "'\\''")));
+            line.push_str(&quote(word));
         }
-        command
-            .arg("-c")
-            .arg(&line)
-            .env("LXC_NAME", self.name())
-            .env("LXC_CONFIG_FILE", self.config_file())
-            .env("LXC_ROOTFS_MOUNT", config.rootfs_mount())
-            .env("LXC_HOOK_VERSION", config.hooks.version.to_string())
-            .envs(variables.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null());
+        set("LXC_NAME", self.name().to_owned());
+        set("LXC_CONFIG_FILE", self.config_file().display().to_string());
+        set(
+            "LXC_ROOTFS_MOUNT",
+            config.rootfs_mount().display().to_string(),
+        );
+        set("LXC_HOOK_VERSION", config.hooks.version.to_string());
         if let Some(rootfs) = rootfs_of(&config).ok().flatten() {
-            command.env("LXC_ROOTFS_PATH", rootfs.to_string());
+            set("LXC_ROOTFS_PATH", rootfs.to_string());
         }
-        let output = command
-            .output()
-            .map_err(Error::path("run the hook", script))?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        for said in said.lines() {
-            tracing::debug!("Script exec {script} produced output: {said}");
+        for (name, value) in variables {
+            set(name, value.clone());
         }
-        match output.status.success() {
-            true => Ok(()),
-            false => Err(Error::Program {
-                program: "the hook",
-                reason: format!(
-                    "{script}: {}: {}",
-                    output.status,
-                    String::from_utf8_lossy(&output.stderr).trim_end()
-                ),
-                remedy: None,
-            }),
+        Task::Hook {
+            script: script.to_owned(),
+            line,
+            environment,
         }
     }
 }
 
+/// Removes a file, which may be gone already.
+pub(crate) fn remove_file(file: &Path) -> Result<()> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Error::path("remove", file)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory unless something is in it.
+pub(crate) fn remove_empty_dir(dir: &Path) {
+    // Not empty, or not there: both are as well.
+    let _ = std::fs::remove_dir(dir);
+}
+
 /// Pairs of lines: lxcpath, name. A missing file is an empty one; LXC's old form, a number, names no one.
-pub(crate) fn read_pairs(file: &std::path::Path) -> Result<Vec<(String, String)>> {
+pub(crate) fn read_pairs(file: &Path) -> Result<Vec<(String, String)>> {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -239,7 +304,7 @@ pub(crate) fn read_pairs(file: &std::path::Path) -> Result<Vec<(String, String)>
         .collect())
 }
 
-pub(crate) fn write_pairs(file: &std::path::Path, pairs: &[(String, String)]) -> Result<()> {
+pub(crate) fn write_pairs(file: &Path, pairs: &[(String, String)]) -> Result<()> {
     let lines = pairs.iter().map(|(path, name)| format!("{path}\n{name}\n"));
     let text: String = lines.collect();
     // Beside it first: a reader sees the old list or the new one.

@@ -26,6 +26,8 @@ mod global;
 mod list;
 mod mount;
 mod network;
+mod rename;
+mod restore;
 mod snapshot;
 mod start;
 
@@ -50,3 +52,4 @@ pub use rlxc_runtime::attach;
 pub use rlxc_runtime::control::{self as runtime_control, Halt, Outcome, Reception};
 pub use rlxc_runtime::terminal;
 pub use rlxc_runtime::{Mode, Plan, StartError, Started, Timing};
+pub use rlxc_storage::{Backend, Capabilities, Progress, Specs};

@@ -2,13 +2,15 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::errno::Errno;
-use rlxc_storage::Backend;
+use rlxc_storage::Progress;
 
 use crate::clone::CopyOptions;
 use crate::container::Container;
 use crate::create::rootfs_of;
+use crate::destroy::remove_empty_dir;
 use crate::error::{Error, Result};
 
 /// One snapshot of a container.
@@ -74,21 +76,42 @@ impl Container {
     /// # Errors
     /// As [`Container::copy_to`].
     pub fn snapshot(&self, comment: Option<&Path>) -> Result<u32> {
+        self.snapshot_with(comment, None)
+    }
+
+    /// As [`Container::snapshot`], with a view of how far it is.
+    ///
+    /// # Errors
+    /// As [`Container::copy_to`].
+    pub fn snapshot_with(
+        &self,
+        comment: Option<&Path>,
+        progress: Option<Arc<Progress>>,
+    ) -> Result<u32> {
+        let _lock = self.lock()?;
+        self.must_be_stopped()?;
         let place = self.snapshot_path();
+        if let Some(rootfs) = rootfs_of(self.config()?)?
+            && !rootfs.backend.capabilities().snapshot
+        {
+            let message = format!("storage of type {} has no snapshots", rootfs.backend);
+            return Err(Error::refused(Errno::EOPNOTSUPP, message));
+        }
         std::fs::create_dir_all(&place).map_err(Error::path("make", &place))?;
         let free = (0..).find(|n| !place.join(format!("snap{n}/config")).exists());
         let number = free.unwrap_or(u32::MAX);
-        let copy = self.copy_to(&CopyOptions {
-            name: Some(format!("snap{number}")),
-            lxcpath: Some(place),
+        let mut copy = Self::without_config(&format!("snap{number}"), Some(&place))?;
+        let options = CopyOptions {
             snapshot: true,
             maybe_snapshot: true,
             keep_backend: true,
             keep_name: true,
             keep_mac: true,
+            progress,
             ..CopyOptions::default()
-        })?;
-        let finish = || -> Result<()> {
+        };
+        let _theirs = copy.lock()?;
+        let taken = self.copy_finished_by(&mut copy, &options, |copy| {
             let file = copy.dir().join("ts");
             std::fs::write(&file, now()?).map_err(Error::path("write", &file))?;
             if let Some(from) = comment {
@@ -96,12 +119,12 @@ impl Container {
                 std::fs::copy(from, to).map_err(Error::path("copy", from))?;
             }
             Ok(())
-        };
-        finish().inspect_err(|_| copy.undo())?;
+        });
+        taken.inspect_err(|_| remove_empty_dir(&place))?;
         Ok(number)
     }
 
-    fn open_snapshot(&self, name: &str) -> Result<Self> {
+    pub(crate) fn open_snapshot(&self, name: &str) -> Result<Self> {
         let snapshot = Self::new(name, Some(&self.snapshot_path()))?;
         match snapshot.is_defined() {
             true => Ok(snapshot),
@@ -112,83 +135,6 @@ impl Container {
         }
     }
 
-    /// Makes a container out of a snapshot: a new one, or (under its own name) this one as it was.
-    ///
-    /// # Errors
-    /// As [`Container::copy_to`]; [`Error::Refused`] when others depend on the storage that is to be replaced.
-    pub fn restore_snapshot(&mut self, snapshot: &str, name: Option<&str>) -> Result<()> {
-        let from = self.open_snapshot(snapshot)?;
-        let options = CopyOptions {
-            name: Some(name.unwrap_or(self.name()).to_owned()),
-            lxcpath: Some(self.lxcpath().to_owned()),
-            snapshot: rootfs_of(from.config()?)?.is_some_and(|r| r.backend.can_snapshot()),
-            maybe_snapshot: true,
-            keep_backend: true,
-            ..CopyOptions::default()
-        };
-        match name.is_some_and(|name| name != self.name()) {
-            true => from.copy_to(&options).map(drop),
-            false => self.restore_in_place(&from, options),
-        }
-    }
-
-    /// The restored container is made beside the present one and takes its place when it is whole.
-    fn restore_in_place(&mut self, from: &Self, options: CopyOptions) -> Result<()> {
-        self.must_be_stopped()?;
-        let Some(rootfs) = rootfs_of(self.config()?)? else {
-            return Err(Error::refused(
-                Errno::EINVAL,
-                "the container has no storage to restore",
-            ));
-        };
-        if !self.dependants()?.is_empty() && rootfs.backend != Backend::Overlay {
-            let message = format!("container {} has clones that need its storage", self.name());
-            return Err(Error::refused(Errno::EBUSY, message));
-        }
-        let _lock = self.lock()?;
-        let beside = format!(".{}.restore", self.name());
-        let mut copy = Self::without_config(&beside, Some(self.lxcpath()))?;
-        let options = CopyOptions {
-            keep_name: true,
-            keep_mac: true,
-            ..options
-        };
-        from.copy_locked(&mut copy, &options)?;
-        // An overlay's lower directory may be this container's own rootfs, on which the snapshots rest too.
-        let parts: &[&str] = match rootfs.backend {
-            Backend::Overlay => &["overlay", "config"],
-            _ => &["rootfs", "config"],
-        };
-        let text = std::fs::read_to_string(copy.config_file())
-            .map_err(Error::path("read", copy.config_file()))?;
-        let (old, new) = (copy.dir(), self.dir());
-        let text = text.replace(&*old.to_string_lossy(), &new.to_string_lossy());
-        std::fs::write(copy.config_file(), text)
-            .map_err(Error::path("write", copy.config_file()))?;
-        for part in parts {
-            let (fresh, place) = (old.join(part), new.join(part));
-            if !fresh.exists() {
-                continue;
-            }
-            let aside = old.join(format!("{part}.old"));
-            if place.exists() {
-                std::fs::rename(&place, &aside).map_err(Error::path("move", &place))?;
-            }
-            std::fs::rename(&fresh, &place).map_err(Error::path("move", &fresh))?;
-        }
-        self.document = None;
-        self.load_config(None)?;
-        copy.forget_dependences()?;
-        let tasks = vec![rlxc_storage::Task::Remove { path: old.clone() }];
-        let maps = crate::create::job_maps(&self.config()?.idmap)?;
-        let job = rlxc_storage::Job {
-            maps,
-            mount: None,
-            tasks,
-        };
-        Ok(rlxc_storage::run(&job)?)
-    }
-
     /// Removes a snapshot.
     ///
     /// # Errors
@@ -196,7 +142,7 @@ impl Container {
     pub fn destroy_snapshot(&self, name: &str) -> Result<()> {
         self.open_snapshot(name)?.destroy()?;
         // Kept while there are others.
-        let _ = std::fs::remove_dir(self.snapshot_path());
+        remove_empty_dir(&self.snapshot_path());
         Ok(())
     }
 
@@ -207,7 +153,9 @@ impl Container {
     pub fn destroy_all_snapshots(&self) -> Result<()> {
         let all = self.snapshots()?;
         all.iter()
-            .try_for_each(|snapshot| self.destroy_snapshot(&snapshot.name))
+            .try_for_each(|snapshot| self.destroy_snapshot(&snapshot.name))?;
+        remove_empty_dir(&self.snapshot_path());
+        Ok(())
     }
 }
 

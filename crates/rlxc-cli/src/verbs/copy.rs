@@ -6,6 +6,7 @@ use rlxc::{Container, CopyOptions, StartOptions};
 
 use super::Run;
 use crate::context::{Context, Failure, Outcome};
+use crate::progress::with_progress;
 
 /// Options of `copy`.
 #[derive(Debug, Args)]
@@ -82,28 +83,28 @@ impl Run for Copy {
             (None, true) => free_name(&container, self.newpath.as_deref()),
             (None, false) => return Err(Failure::new("You must provide a NEWNAME for the clone")),
         };
-        let backend = self.backingstorage.clone();
-        let copied = container.copy_to(&CopyOptions {
-            name: Some(name),
-            lxcpath: self.newpath.clone(),
-            snapshot: self.snapshot || self.ephemeral,
-            backend: backend.map(|b| {
-                if b == "overlayfs" {
-                    "overlay".to_owned()
-                } else {
-                    b
-                }
-            }),
-            keep_name: self.keepname,
-            keep_mac: self.keepmac,
-            allow_running: self.allowrunning,
-            hook_arguments: words,
-            ..CopyOptions::default()
+        let size = self.fssize.as_deref().map(super::create::parse_size);
+        let size = size.transpose()?;
+        let original = container.name().to_owned();
+        let copied = with_progress(context, |progress| {
+            container.copy_to(&CopyOptions {
+                name: Some(name),
+                lxcpath: self.newpath.clone(),
+                snapshot: self.snapshot || self.ephemeral,
+                backend: self.backingstorage.clone(),
+                keep_name: self.keepname,
+                keep_mac: self.keepmac,
+                allow_running: self.allowrunning,
+                hook_arguments: words,
+                size,
+                progress: Some(progress),
+                ..CopyOptions::default()
+            })
         })?;
-        if self.ephemeral {
-            return self.start(container.name(), copied);
+        match self.ephemeral {
+            true => self.run_ephemeral(context, &original, copied),
+            false => Ok(0),
         }
-        Ok(0)
     }
 }
 
@@ -120,60 +121,136 @@ impl Copy {
                 "-t, -m and -D are only for ephemeral copies (-e)",
             ));
         }
-        if self.tmpfs {
-            return Err(
-                Failure::new("-t: copies in memory cannot be made by this version")
-                    .remedy("put the new container's path on a tmpfs: -p PATH"),
-            );
-        }
-        if self.fssize.is_some() {
-            return Err(Failure::new(
-                "-L: copies to block devices cannot be made by this version",
-            ));
+        if let Some(kind) = &self.backingstorage
+            && self.tmpfs
+            && !matches!(kind.as_str(), "overlay" | "overlayfs")
+        {
+            return Err(Failure::new("-t is only for copies of type overlay"));
         }
         Ok(())
     }
 
-    fn start(&self, original: &str, mut copied: Container) -> Outcome {
-        if !self.keepdata {
-            copied.set_item("lxc.ephemeral", "1")?;
+    fn run_ephemeral(&self, context: &Context, original: &str, mut copied: Container) -> Outcome {
+        if let Err(failure) = self.prepare_ephemeral(&mut copied) {
+            let _ = copied.destroy();
+            return Err(failure);
         }
-        for spec in self.mount.iter().flat_map(|list| list.split(',')) {
-            copied.set_item("lxc.mount.entry", &mount_entry(spec)?)?;
+        let mut out = std::io::stdout();
+        writeln!(out, "Created {} as clone of {original}", copied.name())?;
+        if self.tmpfs {
+            writeln!(out, "Container is placed on tmpfs.")?;
+            writeln!(
+                out,
+                "Rebooting will cause all changes made to it to be lost!"
+            )?;
         }
-        copied.save_config(None)?;
-        writeln!(
-            std::io::stdout(),
-            "Created {} as clone of {original}",
-            copied.name()
-        )?;
         let options = StartOptions {
             daemonize: !self.foreground || self.daemon,
             ..StartOptions::default()
         };
         if let Err(error) = copied.start(&options) {
-            if !self.keepdata {
-                let _ = copied.destroy();
+            if !self.keepdata
+                && let Err(left) = copied.destroy()
+            {
+                context.say(&format!("{}: {left}", context.tool));
             }
             return Err(error.into());
         }
         Ok(0)
     }
+
+    /// What makes a copy ephemeral is in its configuration.
+    fn prepare_ephemeral(&self, copied: &mut Container) -> Result<(), Failure> {
+        if self.tmpfs {
+            in_memory(copied)?;
+        }
+        if !self.keepdata {
+            copied.set_item("lxc.ephemeral", "1")?;
+        }
+        for spec in self.mount.iter().flat_map(|list| list.split(',')) {
+            let entry = match spec.split_once('=') {
+                Some(("overlay", rest)) => overlay_entry(copied, spec, rest)?,
+                _ => mount_entry(spec)?,
+            };
+            copied.set_item("lxc.mount.entry", &entry)?;
+        }
+        Ok(copied.save_config(None)?)
+    }
+}
+
+/// A pre-mount hook puts a tmpfs where the overlay keeps what changes.
+fn in_memory(copied: &mut Container) -> Result<(), Failure> {
+    use std::os::unix::fs::OpenOptionsExt;
+    if !copied.item("lxc.rootfs.path")?.starts_with("overlay") {
+        return Err(Failure::new("-t is only for copies of type overlay")
+            .remedy("leave -t out, or copy a container that lies in a directory"));
+    }
+    let dir = copied.dir();
+    let quote = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', "'\\''"));
+    let (place, upper) = (dir.join("overlay"), dir.join("overlay/delta"));
+    let mut script = format!(
+        "#! /bin/sh\nset -e\nmount -n -t tmpfs -o mode=0755 none {}\nmkdir -p {} {}\n",
+        quote(&place),
+        quote(&upper),
+        quote(&dir.join("overlay/work"))
+    );
+    let hostname = upper.join("etc/hostname");
+    if hostname.exists() {
+        script.push_str(&format!(
+            "mkdir -p {}\necho {} > {}\n",
+            quote(&upper.join("etc")),
+            quote(Path::new(copied.name())),
+            quote(&hostname)
+        ));
+    }
+    let file = dir.join(format!("pre-start-{}", random_letters()));
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o755);
+    options.open(&file)?.write_all(script.as_bytes())?;
+    // Whatever the umask is: the container's root has to run it.
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755))?;
+    Ok(copied.set_item("lxc.hook.pre-mount", &file.to_string_lossy())?)
+}
+
+/// Blanks as fstab writes them.
+fn escape(path: &str) -> String {
+    path.replace(' ', "\\040")
+}
+
+/// `SRC[:DEST]` after `overlay=` as a mount entry; what changes is kept in the copy's directory.
+fn overlay_entry(copied: &Container, spec: &str, rest: &str) -> Result<String, Failure> {
+    let (source, target) = rest.split_once(':').unwrap_or((rest, rest));
+    if !source.starts_with('/') || !target.starts_with('/') || target.contains(':') {
+        return Err(Failure::new(format!(
+            "'{spec}' is not of the form overlay=SOURCE[:TARGET]"
+        )));
+    }
+    use std::os::unix::fs::DirBuilderExt;
+    let make = |name: &str| -> Result<String, Failure> {
+        let dir = copied.dir().join(format!("{name}#{}", random_letters()));
+        std::fs::DirBuilder::new().mode(0o755).create(&dir)?;
+        Ok(escape(&dir.to_string_lossy()))
+    };
+    Ok(format!(
+        "{0} {1} overlay lowerdir={0},upperdir={2},workdir={3},create=dir",
+        escape(source),
+        escape(target.trim_start_matches('/')),
+        make("delta")?,
+        make("work")?
+    ))
 }
 
 /// `bind=SRC[:DEST][:ro|rw]` as a mount entry.
 fn mount_entry(spec: &str) -> Result<String, Failure> {
     let bad = || {
         Failure::new(format!(
-            "'{spec}' is not of the form bind=SOURCE[:TARGET][:ro|rw]"
+            "'{spec}' is neither bind=SOURCE[:TARGET][:ro|rw] nor overlay=SOURCE[:TARGET]"
         ))
     };
     let (kind, rest) = spec.split_once('=').ok_or_else(bad)?;
     if kind != "bind" {
-        return Err(
-            Failure::new(format!("{kind} mounts cannot be made by this version"))
-                .remedy("use bind=SOURCE:TARGET"),
-        );
+        return Err(bad());
     }
     let mut parts: Vec<&str> = rest.split(':').collect();
     let mode = match parts.last() {
@@ -193,8 +270,7 @@ fn mount_entry(spec: &str) -> Result<String, Failure> {
     } else {
         "file"
     };
-    // Blanks as fstab writes them; targets are relative to the root file system.
-    let escape = |path: &str| path.replace(' ', "\\040");
+    // Targets are relative to the root file system.
     let target = target.trim_start_matches('/');
     Ok(format!(
         "{} {} none bind,optional,{mode},create={create} 0 0",
@@ -205,26 +281,26 @@ fn mount_entry(spec: &str) -> Result<String, Failure> {
 
 /// `NAME_XXXXXX` that no container has.
 fn free_name(container: &Container, newpath: Option<&Path>) -> String {
-    use std::hash::{BuildHasher, Hasher};
     let lxcpath = newpath.unwrap_or(container.lxcpath());
     loop {
-        let mut number = std::hash::RandomState::new().build_hasher().finish();
-        let letters: String = (0..6)
-            .map(|_| {
-                let at = number % 52;
-                number /= 52;
-                char::from(if at < 26 {
-                    b'a' + at as u8
-                } else {
-                    b'A' + (at - 26) as u8
-                })
-            })
-            .collect();
-        let name = format!("{}_{letters}", container.name());
+        let name = format!("{}_{}", container.name(), random_letters());
         if !lxcpath.join(&name).exists() {
             return name;
         }
     }
+}
+
+/// Six letters, as mkdtemp(3) makes them.
+fn random_letters() -> String {
+    use std::hash::{BuildHasher, Hasher};
+    const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    let mut number = std::hash::RandomState::new().build_hasher().finish();
+    let letters = (0..6).map(|_| {
+        let at = usize::try_from(number % 62).unwrap_or_default();
+        number /= 62;
+        char::from(LETTERS[at])
+    });
+    letters.collect()
 }
 
 #[cfg(test)]
@@ -238,7 +314,13 @@ mod tests {
         assert_eq!(of("bind=/tmp").as_deref(), Some(entry));
         let entry = "/tmp my\\040dir none bind,optional,ro,create=dir 0 0";
         assert_eq!(of("bind=/tmp:/my dir:ro").as_deref(), Some(entry));
-        for bad in ["bind", "bind=tmp", "tmpfs=/x", "bind=/a:/b:/c:ro"] {
+        for bad in [
+            "bind",
+            "bind=tmp",
+            "overlay=/x",
+            "tmpfs=/x",
+            "bind=/a:/b:/c:ro",
+        ] {
             assert!(of(bad).is_none(), "{bad}");
         }
     }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use rlxc::CreateOptions;
+use rlxc::{CreateOptions, Specs};
 
 use super::Run;
 use crate::context::{Context, Failure, Outcome};
@@ -68,35 +68,42 @@ impl Run for Create {
         if let Some(file) = &self.config {
             container.load_config(Some(file))?;
         }
-        let lists = self.bdev.as_deref().unwrap_or("dir");
-        let mut result = Ok(());
-        for backend in lists
-            .split(',')
-            .map(str::trim)
-            .filter(|word| !word.is_empty())
-        {
-            let backend = if backend == "none" { "dir" } else { backend };
-            let options = CreateOptions {
-                template: Some(template.clone()),
-                arguments: words.clone(),
-                backend: Some(backend.to_owned()),
-                dir: self.dir.clone(),
-                quiet: context.common.quiet,
-            };
-            result = container.create(&options);
-            if result.is_ok() {
-                break;
-            }
-        }
-        result?;
+        let specs = self.specs()?;
+        container.create(&CreateOptions {
+            template: Some(template),
+            arguments: words,
+            backend: self.bdev.clone(),
+            specs,
+            quiet: context.common.quiet,
+            progress: None,
+        })?;
         Ok(0)
     }
 }
 
 impl Create {
-    /// Options that belong to another backend than the chosen one, or to one that is not made here.
+    fn specs(&self) -> Result<Specs, Failure> {
+        let fssize = self.fssize.as_deref().map(parse_size).transpose()?;
+        Ok(Specs {
+            fstype: self.fstype.clone(),
+            fssize,
+            zfsroot: self.zfsroot.clone(),
+            lv: self.lvname.clone(),
+            vg: self.vgname.clone(),
+            thinpool: self.thinpool.clone(),
+            dir: self.dir.clone(),
+            rbdname: self.rbdname.clone(),
+            rbdpool: self.rbdpool.clone(),
+            rbduser: self.rbduser.clone(),
+        })
+    }
+
+    /// Options that belong to another backend than the chosen one.
     fn check_backend(&self) -> Result<(), Failure> {
-        let backend = self.bdev.as_deref().unwrap_or("dir");
+        let backends = self.bdev.as_deref().unwrap_or("dir");
+        if backends == "best" {
+            return Ok(());
+        }
         let given = [
             ("--lvname", self.lvname.is_some(), "lvm"),
             ("--vgname", self.vgname.is_some(), "lvm"),
@@ -109,16 +116,53 @@ impl Create {
             ("--fssize", self.fssize.is_some(), "loop, lvm or rbd"),
         ];
         for (option, is_given, belongs) in given {
-            if !is_given {
-                continue;
+            let belongs_to = |backend: &str| belongs.split([' ', ',']).any(|word| word == backend);
+            if is_given && !backends.split(',').map(str::trim).any(belongs_to) {
+                return Err(Failure::new(format!("{option} is only for -B {belongs}")));
             }
-            if belongs.split([' ', ',']).any(|word| word == backend) {
-                return Err(Failure::new(format!(
-                    "{option}: containers on {backend} cannot be made by this version"
-                )));
-            }
-            return Err(Failure::new(format!("{option} is only for -B {belongs}")));
         }
         Ok(())
+    }
+}
+
+/// A size as LXC's tools take it: a number and one of the units b k m g t; MiB without one.
+pub(crate) fn parse_size(text: &str) -> Result<u64, Failure> {
+    let bad = || {
+        Failure::new(format!("'{text}' is no size"))
+            .remedy("write a number and one of the units b k m g t, as in 512M or 2G")
+    };
+    let text = text.trim();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor: u64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "b" => 1,
+        "k" => 1 << 10,
+        "" | "m" => 1 << 20,
+        "g" => 1 << 30,
+        "t" => 1 << 40,
+        _ => return Err(bad()),
+    };
+    let number: u64 = digits.trim().parse().map_err(|_| bad())?;
+    let size = number.checked_mul(factor).filter(|size| *size > 0);
+    size.ok_or_else(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units_and_mebibytes_without_one() {
+        for (text, size) in [
+            ("5", 5 << 20),
+            ("7b", 7),
+            ("2K", 2048),
+            ("1G", 1 << 30),
+            ("1t", 1 << 40),
+        ] {
+            assert_eq!(parse_size(text).ok(), Some(size), "{text}");
+        }
+        for bad in ["", "M", "-1M", "1X", "1.5G", "99999999999999T", "0"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -1,4 +1,5 @@
 use clap::Args;
+use rlxc::Container;
 
 use super::Run;
 use crate::context::{Context, Failure, Outcome};
@@ -40,7 +41,9 @@ impl Run for Destroy {
         }
         let name = container.name().to_owned();
         let destroyed = match self.snapshots {
-            true => container.destroy_with_snapshots(),
+            true => {
+                destroy_dependants(&container).and_then(|()| container.destroy_with_snapshots())
+            }
             false => container.destroy(),
         };
         destroyed.map_err(|error| {
@@ -51,5 +54,33 @@ impl Run for Destroy {
             }
         })?;
         Ok(0)
+    }
+}
+
+/// The containers that rest on this one's storage. One may rest on another of them, so they are tried until no more of
+/// them can be removed.
+fn destroy_dependants(container: &Container) -> rlxc::Result<()> {
+    loop {
+        let dependants = container.dependants()?;
+        let mut last = Ok(());
+        for dir in &dependants {
+            let (Some(lxcpath), Some(name)) = (dir.parent(), dir.file_name()) else {
+                continue;
+            };
+            // A snapshot of this very container goes with it.
+            if lxcpath.starts_with(container.dir()) {
+                continue;
+            }
+            let mut dependant = Container::new(&name.to_string_lossy(), Some(lxcpath))?;
+            if dependant.is_defined()
+                && let Err(error) = dependant.destroy_with_snapshots()
+            {
+                last = Err(error);
+            }
+        }
+        let left = container.dependants()?;
+        if left.is_empty() || left.len() == dependants.len() {
+            return last;
+        }
     }
 }

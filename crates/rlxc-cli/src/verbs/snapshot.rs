@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Run;
 use crate::context::{Context, Failure, Outcome};
 use crate::output::{Format, print_value, safe};
+use crate::progress::with_progress;
 
 /// Options of `snapshot`.
 #[derive(Debug, Args)]
@@ -47,7 +48,9 @@ impl Run for Snapshot {
         context.check_control(&container)?;
         if let Some(snapshot) = &self.restore {
             let name = self.newname.clone().or(self.words.first().cloned());
-            container.restore_snapshot(snapshot, name.as_deref())?;
+            with_progress(context, |progress| {
+                container.restore_snapshot_with(snapshot, name.as_deref(), Some(progress))
+            })?;
         } else if let Some(snapshot) = &self.destroy {
             match snapshot.as_str() {
                 "ALL" => container.destroy_all_snapshots()?,
@@ -56,7 +59,9 @@ impl Run for Snapshot {
         } else if self.list || self.showcomments {
             self.print(&container, context.common.format)?;
         } else {
-            container.snapshot(self.comment.as_deref())?;
+            with_progress(context, |progress| {
+                container.snapshot_with(self.comment.as_deref(), Some(progress))
+            })?;
         }
         Ok(0)
     }

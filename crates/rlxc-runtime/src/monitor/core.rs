@@ -81,6 +81,8 @@ pub(super) struct Core {
     pub(super) label: Option<Label>,
     /// Keeps the rootfs's file system writable.
     pub(super) pin: Option<OwnedFd>,
+    /// What serves the rootfs until the container's end.
+    pub(super) storage: Option<crate::rootfs::Hold>,
     pub(super) freezing: Vec<Freezing>,
     /// Another handle of the plan's memfd is not needed: a path reaches it.
     config: ConfigItems,
@@ -125,6 +127,7 @@ impl Core {
             seccomp_cookie: plan.config.seccomp.notify_cookie.clone(),
             label: None,
             pin: None,
+            storage: None,
             freezing: Vec::new(),
             config: ConfigItems::default(),
         }

@@ -104,6 +104,7 @@ impl Monitor {
         self.raw = None;
         self.core.terminals = Terminals::default();
         self.core.pin = None;
+        self.core.storage = None;
         self.core.proxies.clear();
         if let Some(label) = self.core.label.take() {
             crate::security::clean_up(&label);

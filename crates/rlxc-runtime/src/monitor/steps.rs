@@ -88,8 +88,9 @@ impl Monitor {
             crate::security::Prepared::new(plan)
         })?;
         self.core.label = Some(security.label());
-        let storage = self.step("rootfs source", |_| crate::rootfs::Source::resolve(plan))?;
+        let mut storage = self.step("rootfs source", |_| crate::rootfs::Source::resolve(plan))?;
         self.core.pin = storage.pin(plan);
+        self.core.storage = storage.take_hold();
         self.step("create cgroups", |monitor| {
             monitor.core.cgroups.create(plan)
         })?;

@@ -2,12 +2,16 @@
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Gid, Pid, Uid, setgroups, setresgid, setresuid};
 
-use super::{Job, enter_mounts, perform, report};
+use super::{Job, Outcome, detach_mounts, perform, report, tell};
+use crate::copy::Progress;
 use crate::error::{Error, Result};
+use crate::mounted::Options;
+use crate::rootfs::Rootfs;
 
 const CLONE_NEWNS: u64 = 0x0002_0000;
 const CLONE_NEWUSER: u64 = 0x1000_0000;
@@ -26,17 +30,18 @@ pub(super) fn serve(args: &[String]) -> i32 {
     };
     die_with_caller();
     if job.maps.is_empty() {
-        let done = rlxc_sys::namespace::unshare(CLONE_NEWNS)
-            .map_err(Error::at("make a mount namespace for", "/"))
-            .and_then(|()| work(&job));
+        let done = work(&job, &result, || {
+            rlxc_sys::namespace::unshare(CLONE_NEWNS)
+                .map_err(Error::at("make a mount namespace for", "/"))
+        });
         let status = i32::from(done.is_err());
-        report(&done, result);
+        report(&done, &result);
         return status;
     }
     match mapped(&job, &result) {
         Ok(status) => status,
         Err(error) => {
-            report(&Err(error), result);
+            report(&Err(error), &result);
             1
         }
     }
@@ -47,9 +52,64 @@ fn die_with_caller() {
     let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
 }
 
-fn work(job: &Job) -> Result<()> {
-    enter_mounts(job)?;
-    job.tasks.iter().try_for_each(perform)
+/// Mounts first, since what mounts for us may only see the mount namespace that we come from.
+fn work(job: &Job, result: &OwnedFd, enter: impl FnOnce() -> Result<()>) -> Result<()> {
+    let mounted = match &job.mount {
+        Some((rootfs, target)) => {
+            let rootfs = Rootfs::parse(rootfs)?;
+            Some((rootfs.mount(&Options::default())?, target))
+        }
+        None => None,
+    };
+    let home = match &mounted {
+        Some((mounted, _)) if mounted.ends_at_home() => {
+            let own = "/proc/self/ns/mnt";
+            Some(std::fs::File::open(own).map_err(Error::at("open", own))?)
+        }
+        _ => None,
+    };
+    enter()?;
+    detach_mounts()?;
+    if let Some((mounted, target)) = &mounted {
+        mounted.attach(target)?;
+    }
+    let done = perform_all(job, result);
+    if let Some(home) = home {
+        // What was mounted over there is unmounted over there; all that was mounted here ends with this namespace.
+        nix::sched::setns(home, nix::sched::CloneFlags::CLONE_NEWNS)
+            .map_err(Error::at("go back to the mount namespace of", "/proc/self"))?;
+    }
+    done
+}
+
+fn perform_all(job: &Job, result: &OwnedFd) -> Result<()> {
+    let progress = Progress::default();
+    progress.wanted.store(job.report, Ordering::Relaxed);
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        if job.report {
+            let news = || {
+                while !ended.load(Ordering::Relaxed) {
+                    std::thread::sleep(std::time::Duration::from_millis(100));
+                    let figures = Some(progress.figures());
+                    tell(
+                        &Outcome {
+                            figures,
+                            ..Outcome::default()
+                        },
+                        result,
+                    );
+                }
+            };
+            let _ = std::thread::Builder::new().spawn_scoped(scope, news);
+        }
+        let done = job
+            .tasks
+            .iter()
+            .try_for_each(|task| perform(task, &progress));
+        ended.store(true, Ordering::Relaxed);
+        done
+    })
 }
 
 /// Does the job as the root of a user namespace with the job's maps.
@@ -65,9 +125,9 @@ fn mapped(job: &Job, result: &OwnedFd) -> Result<i32> {
         if wait.read_exact(&mut byte).is_err() {
             return 1;
         }
-        let done = become_root().and_then(|()| work(job));
+        let done = become_root().and_then(|()| work(job, &theirs, || Ok(())));
         let status = i32::from(done.is_err());
-        report(&done, theirs);
+        report(&done, &theirs);
         status
     });
     let child = child.map_err(failed("make a user namespace for"))?;

@@ -1,0 +1,189 @@
+//! The tasks themselves.
+
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::Mode;
+
+use super::Task;
+use crate::backend::{Specs, make_dir};
+use crate::copy::{Progress, copy_between, count_tree};
+use crate::error::{Error, Result};
+use crate::mounted::Options;
+use crate::remove::remove_tree;
+use crate::rootfs::Rootfs;
+
+pub(super) fn perform(task: &Task, progress: &Progress) -> Result<()> {
+    if progress.is_cancelled() {
+        return Err(Error::Cancelled);
+    }
+    match task {
+        Task::MakeDir { path, mode } => make_dir(path, *mode),
+        Task::Create { rootfs, specs } => Rootfs::parse(rootfs)?.create(specs),
+        Task::Copy {
+            from,
+            to,
+            share,
+            specs,
+        } => copy(
+            &Rootfs::parse(from)?,
+            &Rootfs::parse(to)?,
+            *share,
+            specs,
+            progress,
+        ),
+        Task::Destroy { rootfs } => Rootfs::parse(rootfs)?.destroy(),
+        Task::Remove { path } => remove_tree(path),
+        Task::Move { from, to } => std::fs::rename(from, to).map_err(Error::at("move", from)),
+        Task::Own {
+            path,
+            uid,
+            gid,
+            recursive,
+        } => own(path, *uid, *gid, *recursive),
+        Task::Overwrite { rootfs, file, text } => overwrite(&Rootfs::parse(rootfs)?, file, text),
+        Task::OwnTop { rootfs, uid, gid } => {
+            let mounted = Rootfs::parse(rootfs)?.mount(&Options::default())?;
+            let (uid, gid) = (
+                nix::unistd::Uid::from_raw(*uid),
+                nix::unistd::Gid::from_raw(*gid),
+            );
+            nix::unistd::fchown(mounted.top()?, Some(uid), Some(gid))
+                .map_err(Error::at("set the owner of", rootfs))
+        }
+        Task::Hook {
+            script,
+            line,
+            environment,
+        } => hook(script, line, environment),
+        Task::Exec {
+            program,
+            args,
+            environment,
+            quiet,
+        } => exec(program, args, environment, *quiet),
+    }
+}
+
+/// The kind of storage first: it may have a way that is faster than file by file.
+fn copy(from: &Rootfs, to: &Rootfs, share: bool, specs: &Specs, progress: &Progress) -> Result<()> {
+    let driver = to.backend.driver();
+    if share {
+        return driver.share(from, to, specs);
+    }
+    if from.backend == to.backend && driver.duplicate(from, to, specs)? {
+        return Ok(());
+    }
+    driver.create(to, specs)?;
+    let source = from.mount(&Options::reading())?;
+    let target = to.mount(&Options::default())?;
+    let top = source.top()?;
+    let shown = Path::new(&from.path);
+    let result = std::thread::scope(|scope| {
+        let counts = progress.wanted.load(Ordering::Relaxed);
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&top));
+        let copied = top.try_clone().map_err(Error::at("open", shown))?;
+        if counts {
+            // Beside the copy, which does not wait for it; a count that fails is only a bar without an end.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, move || {
+                let _ = count_tree(&Path::new(&path).join("."), progress);
+            });
+        }
+        copy_between(copied, target.top()?, shown, progress)
+    });
+    // Before what they are in is unmounted.
+    drop(top);
+    drop((source, target));
+    result
+}
+
+fn own(path: &Path, uid: u32, gid: Option<u32>, recursive: bool) -> Result<()> {
+    std::os::unix::fs::lchown(path, Some(uid), gid).map_err(Error::at("set the owner of", path))?;
+    let meta = std::fs::symlink_metadata(path).map_err(Error::at("look at", path))?;
+    if !recursive || !meta.is_dir() {
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(path).map_err(Error::at("read", path))?;
+    for entry in entries {
+        let entry = entry.map_err(Error::at("read", path))?;
+        let same = entry
+            .metadata()
+            .is_ok_and(|below| below.dev() == meta.dev());
+        if same {
+            own(&entry.path(), uid, gid, true)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes into a tree that the container's root made: links lead nowhere but into that tree.
+fn overwrite(rootfs: &Rootfs, file: &Path, text: &str) -> Result<()> {
+    let mounted = rootfs.mount(&Options::default())?;
+    let top = mounted.top()?;
+    let how = OpenHow::new()
+        .flags(OFlag::O_WRONLY | OFlag::O_TRUNC | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)
+        .mode(Mode::empty())
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let shown = || file.to_owned();
+    match openat2(&top, file, how) {
+        Ok(fd) => std::fs::File::from(fd)
+            .write_all(text.as_bytes())
+            .map_err(Error::at("write, in the container,", shown())),
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EISDIR | Errno::ENXIO) => Ok(()),
+        Err(errno) => Err(Error::at("open, in the container,", shown())(errno)),
+    }
+}
+
+fn exec(program: &Path, args: &[String], env: &[(String, String)], quiet: bool) -> Result<()> {
+    let mut command = Command::new(program);
+    command
+        .args(args)
+        .envs(env.iter().map(|(name, value)| (name, value)));
+    if quiet {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+    }
+    let old = nix::sys::stat::umask(Mode::from_bits_truncate(0o022));
+    let status = command.status();
+    nix::sys::stat::umask(old);
+    let status = status.map_err(Error::at("run", program))?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(Error::Program {
+            program: program.display().to_string(),
+            status: status.to_string(),
+        }),
+    }
+}
+
+/// As LXC: by the shell; what it prints goes to the log.
+fn hook(script: &str, line: &str, env: &[(String, String)]) -> Result<()> {
+    let output = Command::new("/bin/sh")
+        .args(["-c", line])
+        .envs(env.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .output()
+        .map_err(Error::at("run the hook", script))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    for said in said.lines() {
+        tracing::debug!("Script exec {script} produced output: {said}");
+    }
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(Error::Program {
+            program: format!("the hook {script}"),
+            status: format!(
+                "{}: {}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr).trim_end()
+            ),
+        }),
+    }
+}
