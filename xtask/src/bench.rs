@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::host;
 
+mod config;
+
 const CONTAINERS: usize = 1000;
 const MONITORS: usize = 20;
 
@@ -49,20 +51,16 @@ impl Side {
 
 /// Runs every row, prints medians and ratios.
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
+    if args.iter().any(|arg| arg == "--config") {
+        return config::only(args);
+    }
     if !host::is_root() {
         return Err("the comparison runs privileged containers: run it as root".to_owned());
     }
     if host::find_program("lxc-start").is_none() || !Path::new("/bin/busybox").exists() {
         return Err("the peer is missing: apt-get install lxc busybox-static".to_owned());
     }
-    let runs = args
-        .iter()
-        .position(|arg| arg == "--runs")
-        .and_then(|at| args.get(at + 1));
-    let runs = runs
-        .map_or(Ok(20), |n| n.parse::<usize>())
-        .map_err(|e| format!("--runs: {e}"))?
-        .max(3);
+    let runs = count(args)?;
     println!("building the release programs");
     host::run(host::cargo().args(["build", "--quiet", "--release", "--workspace", "--bins"]))?;
     clone_children();
@@ -71,6 +69,18 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let result = measure(&place, runs);
     std::fs::remove_dir_all(&place).map_err(|e| format!("{}: {e}", place.display()))?;
     result
+}
+
+/// `--runs N`, at least three.
+fn count(args: &[String]) -> Result<usize, String> {
+    let runs = args
+        .iter()
+        .position(|arg| arg == "--runs")
+        .and_then(|at| args.get(at + 1));
+    let runs = runs
+        .map_or(Ok(20), |n| n.parse::<usize>())
+        .map_err(|e| format!("--runs: {e}"))?;
+    Ok(runs.max(3))
 }
 
 /// LXC 7.0.0 needs it in v1 cpuset; harmless elsewhere.
@@ -146,7 +156,7 @@ fn measure(place: &Path, runs: usize) -> Result<(), String> {
         "monitor's PSS, 20 running",
         ratio(a, b)
     );
-    Ok(())
+    config::rows(place, runs)
 }
 
 fn ratio(a: u64, b: u64) -> f64 {

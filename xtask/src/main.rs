@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod host;
 mod leftovers;
 mod lint;
@@ -23,6 +24,9 @@ Usage: cargo xtask <task>
   completions DIR write the completions for bash, zsh and fish into DIR
   bench           time rlxc against the installed LXC, in the same run
     --runs N        runs of each command (default 20)
+    --config        only loading and editing configurations
+  fuzz            run the fuzz target of the configuration language, with the stable compiler
+    --seconds N     for so long (default 60)
   vm-test         run the checks that need pure cgroup2, LVM or AppArmor in a VM (one boot)
     --check TEXT    only checks whose package/test contains TEXT
     --filter TEXT   only tests whose name contains TEXT
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
         Some(what @ ("man" | "completions")) => generate(what, rest),
         Some("lint") => lint::run(),
         Some("bench") => bench::run(rest),
+        Some("fuzz") => fuzz::run(rest),
         Some("vm-test") => vm::run(rest),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+mod named;
 mod net;
 
+pub use named::{HasName, Named};
 pub use net::*;
 
 /// Everything a container's configuration says.
@@ -25,9 +27,9 @@ pub struct Config {
     /// `lxc.cap.*`
     pub caps: Capabilities,
     /// `lxc.cgroup.<file>` (v1), in order; the file name without the prefix.
-    pub cgroup1: Vec<(String, String)>,
+    pub cgroup1: Named<(String, String)>,
     /// `lxc.cgroup2.<file>`, in order.
-    pub cgroup2: Vec<(String, String)>,
+    pub cgroup2: Named<(String, String)>,
     /// `lxc.cgroup.dir*`, `lxc.cgroup.relative`
     pub cgroup: CgroupDirs,
     /// `lxc.console.*`
@@ -75,11 +77,11 @@ pub struct Config {
     /// `lxc.no_new_privs`
     pub no_new_privs: bool,
     /// `lxc.prlimit.<resource>`: resource name as given → (soft, hard), `None` = unlimited.
-    pub prlimits: Vec<(String, Option<u64>, Option<u64>)>,
+    pub prlimits: Named<(String, Option<u64>, Option<u64>)>,
     /// `lxc.proc.<name>`
-    pub procfs: Vec<(String, String)>,
+    pub procfs: Named<(String, String)>,
     /// `lxc.sysctl.<name>`
-    pub sysctl: Vec<(String, String)>,
+    pub sysctl: Named<(String, String)>,
     /// `lxc.pty.max`
     pub pty_max: u32,
     /// `lxc.tty.*`

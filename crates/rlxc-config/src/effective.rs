@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::config::{Config, Nic, NicKind};
+use crate::config::{Config, Gateway, Nic, NicKind, VethMode};
 use crate::document::{Assignment, Document};
 use crate::error::Location;
 use crate::keys::net::{SUBKEYS, fresh_kind};
@@ -39,7 +39,7 @@ impl fmt::Display for Effective {
             .collect();
         let untouched = self.is_default && origins.is_empty();
         // Reading a default, or nothing, is not the same as not reading it for every key.
-        let lead = if untouched || self.value.is_empty() {
+        let lead = if untouched || self.is_default && self.value.is_empty() {
             "# "
         } else {
             ""
@@ -75,7 +75,7 @@ fn quoted(value: &str) -> String {
     }
 }
 
-type Origins<'a> = HashMap<&'a str, Vec<Option<Location>>>;
+type Origins = HashMap<String, Vec<Option<Location>>>;
 
 impl Document {
     /// Every key with the value that holds, in the order of the key table. With `all` also keys at
@@ -83,7 +83,7 @@ impl Document {
     pub fn effective(&self, all: bool) -> Vec<Effective> {
         let mut origins = Origins::new();
         for Assignment { key, at } in self.assignments() {
-            origins.entry(key).or_default().push(at.clone());
+            origins.entry(key.clone()).or_default().push(at.clone());
         }
         let defaults = Config::default();
         let mut list = Vec::new();
@@ -91,7 +91,13 @@ impl Document {
             let Some(value) = value else {
                 return;
             };
-            let origins = origins.get(key.as_str()).cloned().unwrap_or_default();
+            let known = origins.entry(key.clone()).or_default();
+            // A list that others interrupt is told of in parts, each with its own origins.
+            let here = value.matches('\n').count().min(known.len());
+            let origins: Vec<_> = match in_parts(&key) {
+                true => known.drain(..here).collect(),
+                false => known.clone(),
+            };
             let is_default = value == default;
             if all || !is_default || !origins.is_empty() {
                 list.push(Effective {
@@ -106,6 +112,9 @@ impl Document {
             match row.name {
                 "lxc.include" | "lxc.hook" | "lxc.net" => {}
                 "lxc.net." => nets(self.config(), &mut add),
+                "lxc.cgroup" => runs("lxc.cgroup", &self.config().cgroup1, &mut add),
+                "lxc.cgroup2" => runs("lxc.cgroup2", &self.config().cgroup2, &mut add),
+                "lxc.proc" => runs("lxc.proc", &self.config().procfs, &mut add),
                 name => {
                     for member in self.members(row) {
                         let rest = member.strip_prefix(name).unwrap_or_default();
@@ -123,10 +132,7 @@ impl Document {
     fn members(&self, row: &KeyRow) -> Vec<String> {
         let config = self.config();
         let mut names: Vec<&str> = match row.name {
-            "lxc.cgroup" => config.cgroup1.iter().map(|(n, _)| n.as_str()).collect(),
-            "lxc.cgroup2" => config.cgroup2.iter().map(|(n, _)| n.as_str()).collect(),
             "lxc.sysctl" => config.sysctl.iter().map(|(n, _)| n.as_str()).collect(),
-            "lxc.proc" => config.procfs.iter().map(|(n, _)| n.as_str()).collect(),
             "lxc.prlimit" => config.prlimits.iter().map(|(n, ..)| n.as_str()).collect(),
             "lxc.namespace.share." => config.namespace_share.keys().map(|ns| ns.name()).collect(),
             name => return vec![name.to_owned()],
@@ -151,6 +157,8 @@ fn written(config: &Config, row: &KeyRow, rest: &str) -> Option<String> {
                 let path = path.as_deref().unwrap_or_default();
                 Some(match backend {
                     Some(backend) => format!("{backend}:{path}"),
+                    // Or else its beginning would be taken for a backend.
+                    None if path.contains(':') => format!(":{path}"),
                     None => path.to_owned(),
                 })
             }
@@ -164,11 +172,6 @@ fn written(config: &Config, row: &KeyRow, rest: &str) -> Option<String> {
             Some(keep) if keep.is_empty() => Some("none".to_owned()),
             _ => shown(),
         },
-        "lxc.proc" => {
-            let name = rest.strip_prefix('.')?;
-            let of_name = config.procfs.iter().filter(|(n, _)| n == name);
-            Some(crate::keys::lines(of_name.map(|(_, v)| v)))
-        }
         name if name.starts_with("lxc.cgroup.dir") => {
             // LXC shows the null pointer of an unset one.
             shown().map(|text| {
@@ -183,6 +186,26 @@ fn written(config: &Config, row: &KeyRow, rest: &str) -> Option<String> {
     }
 }
 
+/// Families whose entries are carried out in the order of the lines, whatever their names.
+fn in_parts(key: &str) -> bool {
+    ["lxc.cgroup.", "lxc.cgroup2.", "lxc.proc."]
+        .iter()
+        .any(|family| key.starts_with(family))
+        && !crate::keys::is_cgroup_setting(key)
+}
+
+/// Neighbouring entries of one name as one list: the order of the names stays.
+fn runs(
+    family: &str,
+    entries: &[(String, String)],
+    add: &mut impl FnMut(String, Option<String>, &str),
+) {
+    for run in entries.chunk_by(|a, b| a.0 == b.0) {
+        let values = crate::keys::lines(run.iter().map(|(_, value)| value));
+        add(format!("{family}.{}", run[0].0), Some(values), "");
+    }
+}
+
 fn nets(config: &Config, add: &mut impl FnMut(String, Option<String>, &str)) {
     for (index, nic) in &config.net {
         // What a fresh network of this type shows.
@@ -190,21 +213,43 @@ fn nets(config: &Config, add: &mut impl FnMut(String, Option<String>, &str)) {
             kind: fresh_kind(&nic.kind),
             ..Nic::default()
         };
+        let untyped = nic.kind == NicKind::Empty && nic.name.as_deref() != Some("lo");
         for sub in SUBKEYS {
             let default = match sub.name {
                 "type" => String::new(),
+                // The one line of a network about which nothing is said.
+                "l2proxy" if *nic == Nic::default() => String::new(),
                 _ => (sub.show)(&fresh).unwrap_or_default(),
             };
             let value = match (sub.name, &nic.kind) {
+                // To name the type would name the interface.
+                ("type", _) if untyped => None,
                 ("ipv4.address", _) => Some(addresses(nic)),
+                ("ipv4.gateway", _) => Some(gateway(&nic.ipv4_gateway)),
+                ("ipv6.gateway", _) => Some(gateway(&nic.ipv6_gateway)),
                 ("veth.vlan.id", NicKind::Veth(veth)) if veth.vlan_id == Some(None) => {
                     Some("none".to_owned())
+                }
+                ("veth.mode", NicKind::Veth(veth)) if veth.mode == VethMode::Cleared => {
+                    Some(String::new())
                 }
                 _ => (sub.show)(nic),
             };
             add(format!("lxc.net.{index}.{}", sub.name), value, &default);
         }
     }
+}
+
+/// All that was said of a gateway: a word stays beside a later address.
+fn gateway<A: fmt::Display>(gateway: &Gateway<A>) -> String {
+    let words = [("dev", gateway.dev), ("auto", gateway.auto)];
+    let words = words.iter().filter(|(_, set)| *set);
+    let address = gateway.address.iter().map(ToString::to_string);
+    let all: Vec<String> = words
+        .map(|(word, _)| (*word).to_owned())
+        .chain(address)
+        .collect();
+    all.join("\n")
 }
 
 /// IPv4 addresses with the broadcast address where it is not the one that follows from the prefix.

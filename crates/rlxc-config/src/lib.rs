@@ -36,7 +36,7 @@ mod signal;
 mod usernet;
 mod value;
 
-pub use check::{CheckOptions, Diagnostic, Severity, check, check_with, render};
+pub use check::{CheckOptions, Diagnostic, Severity, check, check_text, check_with, render};
 pub use config::*;
 pub use document::{Document, V1Limits, Warning};
 pub use effective::Effective;

@@ -395,3 +395,44 @@ fn v1_limits_on_a_v2_host_are_a_located_warning_or_an_error_as_asked() {
     document.load_file(&outer).unwrap();
     assert!(document.warnings().is_empty());
 }
+
+#[test]
+fn configurations_of_other_programs_load_check_and_save_as_they_are() {
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers");
+    let dir = Dir::new("consumers");
+    for entry in std::fs::read_dir(files).unwrap() {
+        let path = entry.unwrap().path();
+        let options = CheckOptions {
+            host: false,
+            unified: true,
+            strict_cgroup: false,
+        };
+        let found = check_with(&path, options);
+        assert!(found.is_empty(), "{}", render(&found));
+        let document = load(&path).unwrap();
+        let saved = dir.0.join("saved");
+        document.save(&saved).unwrap();
+        assert_eq!(
+            std::fs::read(&saved).unwrap(),
+            std::fs::read(&path).unwrap()
+        );
+        // Written by calls, as these programs do it, the text is the same too.
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut called = Document::new();
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        for line in lines.clone() {
+            let (key, value) = line.split_once(" =").unwrap();
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            called.set(key, value).unwrap();
+        }
+        let expected: String = lines
+            .filter(|line| !line.ends_with('='))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert_eq!(called.text(), expected);
+        let mut again = Document::new();
+        again.load_text(&path, called.text_bytes()).unwrap();
+        assert_eq!(again.config().cgroup2, called.config().cgroup2);
+        assert_eq!(again.config().net, called.config().net);
+    }
+}

@@ -10,9 +10,9 @@ use rlxc_config::auto_mount;
 fn limits_sysctls_and_process_settings_are_applied() {
     need_root!();
     let mut container = Container::new("settings");
-    container.config.prlimits = vec![("nofile".into(), Some(100), Some(200))];
-    container.config.sysctl = vec![("net.ipv4.ip_forward".into(), "1".into())];
-    container.config.procfs = vec![("oom_score_adj".into(), "123".into())];
+    container.config.prlimits = vec![("nofile".into(), Some(100), Some(200))].into();
+    container.config.sysctl = vec![("net.ipv4.ip_forward".into(), "1".into())].into();
+    container.config.procfs = vec![("oom_score_adj".into(), "123".into())].into();
     container.config.arch = Some(rlxc_config::Personality::Linux32);
     container.config.init.cwd = Some("/work".into());
     container.config.environment = vec![("A".into(), "b c".into())];
@@ -27,7 +27,7 @@ fn limits_sysctls_and_process_settings_are_applied() {
 fn an_unknown_limit_is_an_error() {
     need_root!();
     let mut container = Container::new("limit");
-    container.config.prlimits = vec![("speed".into(), None, None)];
+    container.config.prlimits = vec![("speed".into(), None, None)].into();
     let error = container.start().expect_err("a failed start");
     assert!(error.to_string().contains("lxc.prlimit.speed"), "{error}");
     container.assert_clean();
@@ -314,7 +314,7 @@ fn cgroup_directories_and_limits_are_as_configured() {
     let mut container = Container::new("cgroups");
     let dir = format!("rlxc-start-{}", std::process::id());
     container.config.cgroup.dir = Some(dir.clone());
-    container.config.cgroup1 = vec![("pids.max".into(), "77".into())];
+    container.config.cgroup1 = vec![("pids.max".into(), "77".into())].into();
     let started = container
         .start()
         .unwrap_or_else(|e| panic!("{e}\n{}", container.log()));

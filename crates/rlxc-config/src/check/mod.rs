@@ -119,6 +119,14 @@ pub fn check_with(path: &Path, options: CheckOptions) -> Vec<Diagnostic> {
     checker.found
 }
 
+/// As [`check_with`] for text that stands in no file yet; findings name `name` as its place.
+pub fn check_text(name: &Path, text: &[u8], options: CheckOptions) -> Vec<Diagnostic> {
+    let mut checker = Checker::new();
+    checker.file(name, text, &mut Includes::default());
+    lints::run(&mut checker, options);
+    checker.found
+}
+
 fn whole_file(path: &Path, error: &LoadError) -> Diagnostic {
     Diagnostic {
         severity: Severity::Error,

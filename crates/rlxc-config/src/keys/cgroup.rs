@@ -1,10 +1,11 @@
 //! `lxc.cgroup2.*`, `lxc.cgroup.*`.
 
 use super::{Fault, KeyRow, lines, text};
+use crate::config::Named;
 use crate::error::ValueError;
 use crate::value;
 
-type Limits = Vec<(String, String)>;
+type Limits = Named<(String, String)>;
 
 /// `.FILE = VALUE` of one hierarchy; an empty value removes that file's entries, or all of them.
 pub(super) fn set(list: &mut Limits, rest: &str, value: &str) -> Result<(), Fault> {
@@ -27,7 +28,7 @@ pub(super) fn set(list: &mut Limits, rest: &str, value: &str) -> Result<(), Faul
 
 pub(super) fn clear(list: &mut Limits, rest: &str) -> Result<(), Fault> {
     match rest.strip_prefix('.') {
-        Some(file) => list.retain(|(name, _)| name != file),
+        Some(file) => list.remove(file),
         None if rest.is_empty() => list.clear(),
         None => return Err(Fault::Unknown),
     }
@@ -36,9 +37,7 @@ pub(super) fn clear(list: &mut Limits, rest: &str) -> Result<(), Fault> {
 
 fn show(list: &Limits, prefix: &str, rest: &str) -> Result<String, Fault> {
     match rest.strip_prefix('.') {
-        Some(file) => Ok(lines(
-            list.iter().filter(|(n, _)| n == file).map(|(_, v)| v),
-        )),
+        Some(file) => Ok(lines(list.of(file).map(|(_, v)| v))),
         None if rest.is_empty() => Ok(lines(
             list.iter().map(|(n, v)| format!("{prefix}.{n} = {v}")),
         )),

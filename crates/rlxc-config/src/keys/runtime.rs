@@ -2,6 +2,7 @@
 //! `lxc.start.*`, `lxc.tty.*`, `lxc.uts`, `lxc.sysctl`, `lxc.proc`.
 
 use super::{Fault, KeyRow, lines, text};
+use crate::config::{Config, Named};
 use crate::error::ValueError;
 use crate::signal::Signal;
 use crate::value;
@@ -171,11 +172,11 @@ fn named(rest: &str, what: &str) -> Result<String, Fault> {
     }
 }
 
-type Pairs = Vec<(String, String)>;
+type Pairs = Named<(String, String)>;
 
 fn clear_pairs(list: &mut Pairs, rest: &str) -> Result<(), Fault> {
     match member(rest)? {
-        Some(name) => list.retain(|(n, _)| n != name),
+        Some(name) => list.remove(name),
         None => list.clear(),
     }
     Ok(())
@@ -183,13 +184,17 @@ fn clear_pairs(list: &mut Pairs, rest: &str) -> Result<(), Fault> {
 
 fn show_pairs(list: &Pairs, prefix: &str, rest: &str) -> Result<String, Fault> {
     Ok(match member(rest)? {
-        Some(name) => list
-            .iter()
-            .filter(|(n, _)| n == name)
-            .map(|(_, v)| v.as_str())
-            .collect(),
+        Some(name) => list.of(name).map(|(_, v)| v.as_str()).collect(),
         None => lines(list.iter().map(|(n, v)| format!("{prefix}.{n} = {v}"))),
     })
+}
+
+fn clear_prlimit(c: &mut Config, rest: &str) -> Result<(), Fault> {
+    match member(rest)? {
+        Some(name) => c.prlimits.remove(name),
+        None => c.prlimits.clear(),
+    }
+    Ok(())
 }
 
 pub(super) const PRLIMIT_PTY: &[KeyRow] = &[
@@ -203,33 +208,20 @@ pub(super) const PRLIMIT_PTY: &[KeyRow] = &[
     "Resource limit of init; RESOURCE as in prlimit(2) in lower case without RLIMIT_.", ".nofile = 1024:4096",
     |c, rest, v| {
         if v.is_empty() {
-            match member(rest)? {
-                Some(name) => c.prlimits.retain(|(n, ..)| n != name),
-                None => c.prlimits.clear(),
-            }
-            return Ok(());
+            return clear_prlimit(c, rest);
         }
         let Some(name) = member(rest)? else {
             return Err(ValueError::expected("the name of a resource after the key").into());
         };
         let (soft, hard) = value::prlimit(v)?;
-        match c.prlimits.iter_mut().find(|(n, ..)| n == name) {
-            Some(entry) => (entry.1, entry.2) = (soft, hard),
-            None => c.prlimits.push((name.to_owned(), soft, hard)),
-        }
+        c.prlimits.put((name.to_owned(), soft, hard));
         Ok(())
     },
     |c, rest| Ok(match member(rest)? {
-        Some(name) => c.prlimits.iter().find(|(n, ..)| n == name).map(shown_pair).unwrap_or_default(),
+        Some(name) => c.prlimits.of(name).next().map(shown_pair).unwrap_or_default(),
         None => lines(c.prlimits.iter().map(|l| format!("lxc.prlimit.{} = {}", l.0, shown_pair(l)))),
     }),
-    |c, rest| {
-        match member(rest)? {
-            Some(name) => c.prlimits.retain(|(n, ..)| n != name),
-            None => c.prlimits.clear(),
-        }
-        Ok(())
-    }),
+    clear_prlimit),
     uint_key!(
         "lxc.pty.max",
         pty_max,
@@ -319,10 +311,7 @@ pub(super) const SIGNAL_TO_PROC: &[KeyRow] = &[
         |c, rest, v| {
             if v.is_empty() { return clear_pairs(&mut c.sysctl, rest); }
             let name = named(rest, "the name of a kernel parameter")?;
-            match c.sysctl.iter_mut().find(|(n, _)| *n == name) {
-                Some(entry) => v.clone_into(&mut entry.1),
-                None => c.sysctl.push((name, v.to_owned())),
-            }
+            c.sysctl.put((name, v.to_owned()));
             Ok(())
         },
         |c, rest| show_pairs(&c.sysctl, "lxc.sysctl", rest),

@@ -226,13 +226,13 @@ fn shrink(peer: &mut Peer, mut steps: Vec<Step>) -> Vec<Step> {
     }
 }
 
-fn directory() -> PathBuf {
+fn directory(name: &str) -> PathBuf {
     let shm = Path::new("/dev/shm");
     let base = match shm.is_dir() {
         true => shm.to_owned(),
         false => std::env::temp_dir(),
     };
-    let dir = base.join(format!("rlxc-cfg-diff-{}", std::process::id()));
+    let dir = base.join(format!("rlxc-cfg-{name}-{}", std::process::id()));
     std::fs::create_dir_all(dir.join("inc.d")).unwrap();
     std::fs::create_dir_all(dir.join("lxcpath")).unwrap();
     std::fs::write(
@@ -250,9 +250,53 @@ fn directory() -> PathBuf {
     dir
 }
 
+/// Whole configurations as other programs write them are read, answered for and saved alike.
+#[test]
+fn configurations_of_other_programs_read_as_liblxc_reads_them() {
+    let dir = directory("consumers");
+    let Some(mut peer) = Peer::start(&dir) else {
+        println!("skipped: python3-lxc is not installed");
+        return;
+    };
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers");
+    let mut count = 0;
+    for entry in std::fs::read_dir(files).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        // 5.0.2 lacks these keys.
+        let lines = text.split_inclusive('\n');
+        let text: String = lines
+            .filter(|line| !line.starts_with("lxc.environment.runtime"))
+            .collect();
+        let mut document = Document::new();
+        document.load_text(&path, text.as_bytes()).unwrap();
+        let mut steps = vec![Step::Load(text), Step::Save];
+        let set = document.effective(false).into_iter().map(|e| e.key);
+        let listed = document.keys(None).unwrap().into_iter();
+        let known = set
+            .chain(listed)
+            .filter(|key| !key.starts_with("lxc.environment."));
+        steps.extend(known.map(Step::Get));
+        steps.extend([0, 1].map(|n| Step::Keys(format!("lxc.net.{n}"))));
+        let mut names = BTreeMap::new();
+        if let Outcome::Differ(at, ours, theirs) = compare(&mut peer, &steps, &mut names) {
+            panic!(
+                "{}: {:?}\n  ours {ours}\n  theirs {theirs}",
+                path.display(),
+                steps[at]
+            );
+        }
+        println!("{}: explained: {names:?}", path.display());
+        count += 1;
+    }
+    drop(peer);
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert_eq!(count, 3);
+}
+
 #[test]
 fn answers_and_saved_files_agree_with_liblxc_5_0_2() {
-    let dir = directory();
+    let dir = directory("diff");
     let Some(mut peer) = Peer::start(&dir) else {
         println!("skipped: python3-lxc is not installed");
         return;
