@@ -102,3 +102,19 @@ pub fn set_xattr(fd: impl AsFd, name: &CStr, value: &[u8]) -> io::Result<()> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+/// Sets an extended attribute by the descriptor itself, where no /proc is.
+///
+/// # Errors
+/// The errno of fsetxattr(2); `EBADF` for a descriptor opened with `O_PATH`.
+///
+/// # References
+/// fsetxattr(2)
+pub fn set_xattr_of_open(fd: impl AsFd, name: &CStr, value: &[u8]) -> io::Result<()> {
+    let (fd, at, len) = (fd.as_fd().as_raw_fd(), value.as_ptr().cast(), value.len());
+    // SAFETY: the name is NUL-terminated, and the value is readable for its length.
+    match unsafe { libc::fsetxattr(fd, name.as_ptr(), at, len, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
