@@ -76,6 +76,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/bin/rsync", "rsync"),
     ("/usr/sbin/zpool", "zfs-fuse"),
     ("/sbin/lvm", "lvm2"),
+    ("/usr/bin/openssl", "openssl"),
+    ("/usr/bin/gpg", "gpg"),
     ("/usr/bin/strace", "strace"),
     ("/usr/bin/tmux", "tmux"),
     ("/usr/bin/gcc", "gcc"),

@@ -1,0 +1,67 @@
+//! The program behind the templates `download`, `local` and `oci`: `rlxc-image TEMPLATE OPTION…`.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use rlxc_image::{Result, download, local, oci, unpack};
+
+const USAGE: &str = "\
+Usage: rlxc-image download|local|oci [OPTION…]
+
+The program behind LXC's templates of these names; lxc-create calls it.
+rlxc-image TEMPLATE --help tells a template's options.
+";
+
+/// This program, also when its file has been replaced meanwhile.
+const OWN: &str = "/proc/self/exe";
+
+fn main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let verb = words.get(1).map(|word| word.to_string_lossy().into_owned());
+    let rest = words.get(1..).unwrap_or_default().to_vec();
+    let program = Path::new(OWN);
+    let result = match verb.as_deref() {
+        Some("download") => parse::<download::Download>(rest).map(|run| run.run(program)),
+        Some("local") => parse::<local::Local>(rest).map(|run| run.run(program)),
+        Some("oci") => parse::<oci::Oci>(rest).map(|run| run.run(program)),
+        Some("unpack") => {
+            let words: Vec<String> = rest
+                .into_iter()
+                .filter_map(|w| w.into_string().ok())
+                .collect();
+            return ExitCode::from(unpack::serve(words.get(1..).unwrap_or_default()));
+        }
+        Some("help" | "--help" | "-h") => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match result {
+        Ok(done) => finish(done),
+        Err(error) => {
+            let _ = error.print();
+            // Also for --help, as LXC's templates: no container was made.
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse<T: Parser>(words: Vec<OsString>) -> Result<T, clap::Error> {
+    T::try_parse_from(words)
+}
+
+fn finish(done: Result<u8>) -> ExitCode {
+    match done {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("ERROR: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
