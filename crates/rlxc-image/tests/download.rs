@@ -1,5 +1,5 @@
 //! The template `download` against servers of the test's own, with TLS.
-#![allow(missing_docs, unreachable_pub)]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 mod common;
 

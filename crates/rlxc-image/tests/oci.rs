@@ -1,5 +1,5 @@
 //! The template `oci`: layouts, archives and registries that the tests make.
-#![allow(missing_docs, unreachable_pub)]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 mod common;
 

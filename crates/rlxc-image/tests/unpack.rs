@@ -1,5 +1,5 @@
 //! Honest archives: everything arrives as it was.
-#![allow(missing_docs, unreachable_pub)]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 mod common;
 
