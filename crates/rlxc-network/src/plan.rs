@@ -146,7 +146,7 @@ fn check_gateways(index: u32, nic: &Nic) -> Result<()> {
         if !nic.up {
             return wrong("a gateway needs the link up: set lxc.net.N.flags = up");
         }
-        if !dev && no_address {
+        if no_address {
             return wrong("a gateway needs an address of its family on the nic");
         }
         if auto && !dev {

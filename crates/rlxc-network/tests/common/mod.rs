@@ -92,7 +92,12 @@ impl Host {
             pid: 0,
         };
         let created = setup_host(&mut self.netlink, nics, container, &self.context)?;
-        self.inside(|| setup_inside(&created.inside).map(drop))?;
+        if let Err(error) = self.inside(|| setup_inside(&created.inside).map(drop)) {
+            // As the monitor does when the container's first process says that it failed.
+            let netns = Some(self.container.as_fd());
+            created.undo(&mut self.netlink, &self.context, netns);
+            return Err(error);
+        }
         Ok(created)
     }
 
