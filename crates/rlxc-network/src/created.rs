@@ -208,7 +208,10 @@ impl Created {
     ) -> Vec<Error> {
         let mut errors = Vec::new();
         for nic in &self.nics {
-            if let Some(script) = nic.script_down.as_deref() {
+            // LXC runs it for what has a link, so not for `empty`.
+            if let Some(script) = nic.script_down.as_deref()
+                && nic.kind != "empty"
+            {
                 let subject = Subject {
                     kind: &nic.kind,
                     link: nic.link.as_deref(),

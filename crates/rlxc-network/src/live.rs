@@ -148,6 +148,14 @@ pub fn ips(
     Ok(all)
 }
 
+/// Whether the caller's namespace has an interface called `name`.
+///
+/// # Errors
+/// As [`Netlink::request`].
+pub fn exists(name: &str) -> Result<bool> {
+    Ok(names::name_problem(name).is_none() && Netlink::open()?.link(name)?.is_some())
+}
+
 /// Counters of host link `name` (the host's end of a container's pair), as the host counts; see
 /// [`Statistics::from_other_end`].
 ///

@@ -25,17 +25,23 @@ fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// The shell line: the script's own words stay as written, what we add is quoted.
-fn line(context: &Context, script: &str, when: When, subject: &Subject<'_>) -> String {
-    let mut words = vec!["exec".to_owned(), script.to_owned()];
+/// What is added to the script's own words.
+fn arguments<'a>(context: &'a Context, when: When, subject: &Subject<'a>) -> Vec<&'a str> {
+    let mut words = Vec::new();
     if context.hook_version == 0 {
         let when = if when == When::Up { "up" } else { "down" };
-        words.extend([quote(&context.name), quote("net"), quote(when)]);
+        words.extend([context.name.as_str(), "net", when]);
     }
-    words.push(quote(subject.kind));
-    words.extend(subject.link.map(quote));
-    words.extend(subject.peer.map(quote));
-    words.join(" ")
+    words.push(subject.kind);
+    words.extend(subject.link);
+    words.extend(subject.peer);
+    words
+}
+
+/// The shell line: the script's own words stay as written, what we add is quoted.
+fn line(script: &str, arguments: &[&str]) -> String {
+    let quoted: Vec<String> = arguments.iter().map(|word| quote(word)).collect();
+    format!("exec {script} {}", quoted.join(" "))
 }
 
 /// Runs a script; its output goes to the log at DEBUG.
@@ -52,10 +58,11 @@ pub(crate) fn run(
     subject: &Subject<'_>,
 ) -> Result<()> {
     let name = if when == When::Up { "up" } else { "down" };
+    let arguments = arguments(context, when, subject);
     let mut command = Command::new("/bin/sh");
     command
         .arg("-c")
-        .arg(line(context, script, when, subject))
+        .arg(line(script, &arguments))
         .envs(context.environment.iter().map(|(k, v)| (k, v)))
         .env("LXC_NAME", &context.name)
         .env("LXC_HOOK_VERSION", context.hook_version.to_string());
@@ -81,7 +88,8 @@ pub(crate) fn run(
         })?;
     let text = String::from_utf8_lossy(&output.stdout);
     for printed in text.lines() {
-        tracing::debug!("Script exec {script} produced output: {printed}");
+        let arguments = arguments.join(" ");
+        tracing::debug!("Script exec {script} {arguments} produced output: {printed}");
     }
     if output.status.success() {
         return Ok(());
@@ -105,21 +113,20 @@ mod tests {
             link: Some("br0"),
             peer: Some("vethA"),
         };
+        let shell = |context: &Context, script: &str, when, subject: &Subject<'_>| {
+            line(script, &arguments(context, when, subject))
+        };
         assert_eq!(
-            line(&context, "/bin/up -x", When::Up, &subject),
+            shell(&context, "/bin/up -x", When::Up, &subject),
             r"exec /bin/up -x 'c'\''1' 'net' 'up' 'veth' 'br0' 'vethA'"
         );
         context.hook_version = 1;
+        let subject = Subject {
+            peer: None,
+            ..subject
+        };
         assert_eq!(
-            line(
-                &context,
-                "/bin/up",
-                When::Down,
-                &Subject {
-                    peer: None,
-                    ..subject
-                }
-            ),
+            shell(&context, "/bin/up", When::Down, &subject),
             "exec /bin/up 'veth' 'br0'"
         );
     }

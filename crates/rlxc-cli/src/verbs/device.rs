@@ -34,8 +34,8 @@ impl Run for Device {
                 ));
             }
         };
-        let is_interface =
-            Path::new("/sys/class/net").join(device).exists() && !device.contains('/');
+        // By netlink: /sys may be that of another network namespace.
+        let is_interface = rlxc_network::live::exists(device).map_err(rlxc::Error::from)?;
         let inside_name = inside.map(String::as_str);
         let path = Path::new(device);
         let done = match action.as_str() {

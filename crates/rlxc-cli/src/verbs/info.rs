@@ -125,9 +125,8 @@ impl Info {
     }
 
     fn print_stats(&self, container: &Container, out: &mut impl Write) -> std::io::Result<()> {
-        let Ok(stats) = container.stats() else {
-            return Ok(());
-        };
+        // Without a cgroup of its own, as a user's container may be, the links are still counted.
+        let stats = container.stats().unwrap_or_default();
         let bytes = |n: u64| match self.no_humanize {
             true => n.to_string(),
             false => humanize(n),
@@ -214,16 +213,10 @@ fn links(container: &Container) -> Vec<Link> {
         let Some(name) = item(format!("lxc.net.{number}.{key}")) else {
             continue;
         };
-        let count = |file: &str| {
-            let path = format!("/sys/class/net/{name}/statistics/{file}");
-            std::fs::read_to_string(path).ok()?.trim().parse().ok()
-        };
-        if name.contains('/') {
-            continue;
-        }
+        let counted = rlxc_network::live::statistics(&name).ok();
         links.push(Link {
-            sent: count("rx_bytes"),
-            received: count("tx_bytes"),
+            sent: counted.map(|c| c.rx_bytes),
+            received: counted.map(|c| c.tx_bytes),
             name,
         });
     }

@@ -1,0 +1,422 @@
+//! The network of whole containers, in a network and mount namespace of each test's own.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use rlxc_tests::{Actor, Place, bin_dir, ok, peer, run, said, skipped};
+
+const NONE: Option<&str> = None;
+
+/// Gives this test a network namespace with the bridge `br0` (10.9.0.1/24), and its own /run/lxc
+/// and /etc/lxc; commands started from it are in there, too.
+fn own_network(actor: Actor) -> Option<Place> {
+    let place = Place::new(actor)?;
+    if !Path::new("/usr/sbin/ip").exists() && !Path::new("/sbin/ip").exists() {
+        skipped("ip (package iproute2)");
+        return None;
+    }
+    assert_eq!(
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS),
+        Ok(())
+    );
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    assert_eq!(mount(NONE, "/", NONE, private, NONE), Ok(()));
+    // A sysfs that shows this namespace's links, as LXC's tools want it, with the cgroups below.
+    let (cgroups, sys) = (place.path().join("cgroups"), "/sys/fs/cgroup");
+    assert!(std::fs::create_dir(&cgroups).is_ok());
+    let bind = MsFlags::MS_BIND | MsFlags::MS_REC;
+    assert_eq!(mount(Some(sys), &cgroups, NONE, bind, NONE), Ok(()));
+    let sysfs = mount(Some("s"), "/sys", Some("sysfs"), MsFlags::empty(), NONE);
+    assert_eq!(sysfs, Ok(()));
+    assert_eq!(mount(Some(&cgroups), sys, NONE, bind, NONE), Ok(()));
+    assert_eq!(umount2(&cgroups, MntFlags::MNT_DETACH), Ok(()));
+    assert!(std::fs::remove_dir(&cgroups).is_ok());
+    for directory in ["/run/lxc", "/etc/lxc"] {
+        assert!(std::fs::create_dir_all(directory).is_ok(), "{directory}");
+        let mode = Some("mode=0755");
+        let mounted = mount(Some("t"), directory, Some("tmpfs"), MsFlags::empty(), mode);
+        assert_eq!(mounted, Ok(()), "{directory}");
+    }
+    ip("link set lo up");
+    ip("link add br0 type bridge");
+    ip("addr add 10.9.0.1/24 dev br0");
+    ip("link set br0 up");
+    Some(place)
+}
+
+fn ip(arguments: &str) -> String {
+    ok(&run(Command::new("ip").args(arguments.split_whitespace())))
+}
+
+/// The host's links, once the kernel has taken down what is on its way out.
+fn links() -> Vec<String> {
+    let listed = ip("-o link");
+    let name = |line: &str| {
+        let name = line.split(": ").nth(1).unwrap_or_default();
+        name.split('@').next().unwrap_or_default().to_owned()
+    };
+    let mut names: Vec<_> = listed.lines().map(name).collect();
+    names.sort();
+    names
+}
+
+#[track_caller]
+fn wait_for_links(wanted: &[String]) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while links() != wanted {
+        assert!(Instant::now() < deadline, "left: {:?}", links());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// `ip` in the running container.
+fn inside(place: &Place, name: &str, arguments: &str) -> String {
+    let pid = ok(&place.rlxc("info", &["-n", name, "-p", "-H"]));
+    let mut command = Command::new("nsenter");
+    command.args(["-t", pid.trim(), "-n", "ip"]);
+    ok(&run(command.args(arguments.split_whitespace())))
+}
+
+/// `lan0`: the template's DHCP client takes eth0.
+const BRIDGED: &str = "lxc.net.0.type = veth\nlxc.net.0.link = br0\nlxc.net.0.flags = up\n\
+                       lxc.net.0.name = lan0\n\
+                       lxc.net.0.ipv4.address = 10.9.0.5/24\nlxc.net.0.ipv4.gateway = auto\n";
+
+#[test]
+fn a_bridged_container_is_reached_and_shown_with_link_addresses_and_counters() {
+    let Some(place) = own_network(Actor::Root) else {
+        return;
+    };
+    let before = links();
+    let name = "rlxc-net-shown";
+    place.create(name, BRIDGED);
+    ok(&place.rlxc("start", &["-n", name]));
+    let ping = ["ping", "-c", "2", "-w", "5", "10.9.0.5"];
+    ok(&run(Command::new("busybox").args(ping)));
+    let info = ok(&place.rlxc("info", &["-n", name]));
+    let pair = info
+        .lines()
+        .find_map(|l| l.strip_prefix("Link:"))
+        .unwrap_or_default();
+    assert!(links().contains(&pair.trim().to_owned()), "{info}");
+    assert!(info.contains("10.9.0.5"), "{info}");
+    let counted = |text: &str| {
+        let line = |l: &&str| l.contains("TX bytes") || l.contains("RX bytes");
+        text.lines().filter(line).count()
+    };
+    assert_eq!(counted(&info), 2, "{info}");
+    assert!(!info.contains("TX bytes:      0 bytes"), "{info}");
+    if peer() {
+        let network = |text: &str| {
+            let of = |l: &&str| l.starts_with("Link") || l.starts_with("IP");
+            text.lines()
+                .filter(of)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let theirs = ok(&place.lxc("info", &["-n", name]));
+        assert_eq!(network(&info), network(&theirs));
+        let columns = ["-f", "-F", "NAME,IPV4,IPV6,INTERFACE"];
+        assert_eq!(
+            ok(&place.rlxc("ls", &columns)),
+            ok(&place.lxc("ls", &columns))
+        );
+    }
+    ok(&place.rlxc("stop", &["-k", "-n", name]));
+    wait_for_links(&before);
+}
+
+#[test]
+fn names_stay_across_a_reboot() {
+    let Some(place) = own_network(Actor::Root) else {
+        return;
+    };
+    let before = links();
+    let name = "rlxc-net-reboot";
+    let chosen = "lxc.net.0.veth.pair = vhreboot\n";
+    place.create(name, &format!("{BRIDGED}{chosen}"));
+    ok(&place.rlxc("start", &["-n", name]));
+    let running = links();
+    for _ in 0..2 {
+        let pid = ok(&place.rlxc("info", &["-n", name, "-p", "-H"]));
+        ok(&place.rlxc("stop", &["-n", name, "-r", "-t", "20"]));
+        ok(&place.rlxc("wait", &["-n", name, "-s", "RUNNING", "-t", "10"]));
+        assert_ne!(pid, ok(&place.rlxc("info", &["-n", name, "-p", "-H"])));
+        assert_eq!(links(), running);
+        let shown = inside(&place, name, "-o addr show dev lan0");
+        assert!(shown.contains("10.9.0.5/24"), "{shown}");
+    }
+    ok(&place.rlxc("stop", &["-k", "-n", name]));
+    wait_for_links(&before);
+}
+
+#[test]
+fn a_lent_link_comes_back_as_it_was_also_after_a_killed_monitor() {
+    let Some(place) = own_network(Actor::Root) else {
+        return;
+    };
+    ip("link add ph0 type veth peer name ph1");
+    ip("link set ph0 mtu 1450 address 00:16:3e:aa:aa:01");
+    ip("link property add dev ph0 altname the-long-name-of-a-link");
+    let (before, as_it_was) = (links(), ip("-d link show ph0"));
+    let name = "rlxc-net-phys";
+    place.create(
+        name,
+        "lxc.net.0.type = phys\nlxc.net.0.link = ph0\nlxc.net.0.name = wan0\n\
+         lxc.net.0.mtu = 1300\nlxc.net.0.hwaddr = 00:16:3e:bb:bb:01\nlxc.net.0.flags = up\n",
+    );
+    let settings = |text: &str| {
+        let word = |key: &str| {
+            let mut words = text.split_whitespace();
+            words.find(|w| *w == key);
+            words.next().map(str::to_owned)
+        };
+        [word("mtu"), word("link/ether"), word("altname")]
+    };
+    let start = || ok(&place.rlxc("start", &["-n", name]));
+    start();
+    let shown = inside(&place, name, "link show wan0");
+    assert!(
+        shown.contains("mtu 1300") && shown.contains("00:16:3e:bb:bb:01"),
+        "{shown}"
+    );
+    ok(&place.rlxc("stop", &["-k", "-n", name]));
+    assert_eq!(links(), before);
+    assert_eq!(settings(&ip("-d link show ph0")), settings(&as_it_was));
+
+    start();
+    let init = ok(&place.rlxc("info", &["-n", name, "-p", "-H"]));
+    let init = init.trim();
+    let namespace = std::fs::File::open(format!("/proc/{init}/ns/net"));
+    let status = std::fs::read_to_string(format!("/proc/{init}/status")).unwrap_or_default();
+    let parent = status.lines().find_map(|l| l.strip_prefix("PPid:"));
+    for pid in [parent.unwrap_or_default().trim(), init] {
+        ok(&run(Command::new("kill").args(["-9", pid])));
+    }
+    // The kernel gives hardware back under its name in there; this pair would die with the
+    // namespace, so the test holds that open and does it by hand.
+    let descriptor = namespace.map(|file| {
+        use std::os::fd::AsRawFd as _;
+        let path = format!("/proc/{}/fd/{}", nix::unistd::gettid(), file.as_raw_fd());
+        (file, path)
+    });
+    let Ok((_held, path)) = descriptor else {
+        panic!("no namespace of {init}");
+    };
+    let mut back = Command::new("nsenter");
+    back.arg(format!("--net={path}"));
+    back.args(["ip", "link", "set", "wan0", "netns"]);
+    // This thread's, not the program's, namespace.
+    ok(&run(back.arg(nix::unistd::gettid().to_string())));
+    assert!(links().contains(&"wan0".to_owned()), "{:?}", links());
+    start();
+    ok(&place.rlxc("stop", &["-k", "-n", name]));
+    assert_eq!(links(), before);
+    assert_eq!(settings(&ip("-d link show ph0")), settings(&as_it_was));
+}
+
+#[test]
+fn interfaces_are_added_to_a_running_container_and_taken_back() {
+    let Some(place) = own_network(Actor::Root) else {
+        return;
+    };
+    ip("link add dev0 type veth peer name dev1");
+    let before = links();
+    let name = "rlxc-net-device";
+    place.create(name, "");
+    ok(&place.rlxc("start", &["-n", name]));
+    ok(&place.rlxc("device", &["-n", name, "add", "dev0", "eth7"]));
+    assert!(inside(&place, name, "-o link").contains("eth7"));
+    let taken = place.rlxc("device", &["-n", name, "add", "dev1", "lo"]);
+    assert!(
+        !taken.status.success() && said(&taken).contains("lo"),
+        "{}",
+        said(&taken)
+    );
+    ok(&place.rlxc("device", &["-n", name, "del", "eth7", "dev0"]));
+    assert_eq!(links(), before);
+    if peer() {
+        ok(&place.rlxc("device", &["-n", name, "add", "dev0"]));
+        ok(&place.lxc("device", &["-n", name, "del", "dev0"]));
+        assert_eq!(links(), before);
+    }
+    ok(&place.rlxc("stop", &["-k", "-n", name]));
+}
+
+#[test]
+fn what_cannot_work_is_named_and_leaves_no_link() {
+    let Some(place) = own_network(Actor::Root) else {
+        return;
+    };
+    ip("link add taken0 type veth peer name taken1");
+    let before = links();
+    let cases: [(&str, &str, &[&str]); 7] = [
+        ("absent", "lxc.net.1.link = absent0\n", &["absent0"]),
+        ("taken", "lxc.net.1.veth.pair = taken0\n", &["taken0"]),
+        (
+            "mac",
+            "lxc.net.1.hwaddr = 00:16:3e:zz:00:01\n",
+            &["lxc.net.1.hwaddr"],
+        ),
+        (
+            "multicast",
+            "lxc.net.1.hwaddr = 01:00:5e:00:00:01\n",
+            &["multicast"],
+        ),
+        ("mtu", "lxc.net.1.mtu = lots\n", &["lxc.net.1.mtu", "lots"]),
+        (
+            "gateway",
+            "lxc.net.1.ipv4.gateway = 10.77.0.1\n",
+            &["lxc.net.1.ipv4.gateway", "address"],
+        ),
+        (
+            "script",
+            "lxc.net.1.script.up = /bin/false\n",
+            &["/bin/false"],
+        ),
+    ];
+    for (name, bad, words) in cases {
+        let name = format!("rlxc-net-{name}");
+        place.create(
+            &name,
+            &format!("{BRIDGED}lxc.net.1.type = veth\nlxc.net.1.flags = up\n{bad}"),
+        );
+        let started = place.rlxc("start", &["-n", &name]);
+        let text = said(&started);
+        assert!(!started.status.success(), "{name}: {text}");
+        for word in words {
+            assert!(text.contains(word), "{name}: \"{word}\" in {text}");
+        }
+        wait_for_links(&before);
+    }
+}
+
+#[test]
+fn many_containers_on_one_bridge_start_and_stop_without_a_leftover_link() {
+    const MANY: usize = 24;
+    let Some(place) = own_network(Actor::Root) else {
+        return;
+    };
+    let before = links();
+    let first = "rlxc-net-many";
+    place.create(first, "");
+    let rootfs = place.path().join(first).join("rootfs");
+    let names: Vec<String> = (0..MANY).map(|n| format!("{first}-{n}")).collect();
+    for name in &names {
+        let directory = place.path().join(name);
+        assert!(std::fs::create_dir(&directory).is_ok());
+        let text = format!(
+            "lxc.rootfs.path = dir:{}\nlxc.uts.name = {name}\nlxc.net.0.type = veth\n\
+             lxc.net.0.link = br0\nlxc.net.0.flags = up\nlxc.apparmor.profile = unconfined\n",
+            rootfs.display()
+        );
+        assert!(std::fs::write(directory.join("config"), text).is_ok());
+    }
+    // All at once: the names of the links are chosen while others choose theirs.
+    let at_once = |verb: &str, more: &[&str]| {
+        let start = |name: &String| {
+            let mut command = Command::new(bin_dir().join("rlxc"));
+            command.arg(verb).arg("-P").arg(place.path());
+            command.args(["-n", name]).args(more).spawn()
+        };
+        let running: Vec<_> = names.iter().map(start).collect();
+        for child in running {
+            assert!(child.and_then(|mut c| c.wait()).is_ok_and(|s| s.success()));
+        }
+    };
+    at_once("start", &["--", "/bin/sleep", "300"]);
+    assert_eq!(links().len(), before.len() + MANY);
+    at_once("stop", &["-k"]);
+    wait_for_links(&before);
+    for name in &names {
+        let _ = std::fs::remove_dir_all(place.path().join(name));
+    }
+}
+
+#[test]
+fn none_shares_the_network_of_the_starter() {
+    let Some(place) = own_network(Actor::Root) else {
+        return;
+    };
+    let name = "rlxc-net-none";
+    place.create(name, "lxc.net.0.type = none\n");
+    ok(&place.rlxc("start", &["-n", name]));
+    assert!(inside(&place, name, "-o link").contains("br0"));
+    ok(&place.rlxc("stop", &["-k", "-n", name]));
+    assert!(links().contains(&"br0".to_owned()));
+}
+
+/// A user's containers, their nics made by the setuid program `theirs` or ours.
+fn rootless_with_quota(theirs: bool) {
+    let Some(place) = own_network(Actor::UserWithIds) else {
+        return;
+    };
+    let place = &place;
+    let installed = "/usr/libexec/lxc/lxc-user-nic";
+    if !Path::new(installed).exists() {
+        return skipped("LXC's own lxc-user-nic (package lxc)");
+    }
+    let program = match theirs {
+        true => Path::new(installed).to_path_buf(),
+        false => bin_dir().join("lxc-user-nic"),
+    };
+    // A copy that is setuid root, in the place where both look for it.
+    let copy = "/run/lxc/lxc-user-nic";
+    assert!(std::fs::copy(program, copy).is_ok());
+    ok(&run(Command::new("chmod").args(["4755", copy])));
+    let bound = mount(Some(copy), installed, NONE, MsFlags::MS_BIND, NONE);
+    assert_eq!(bound, Ok(()));
+    let rule = "rlxc-ids veth br0 1\n";
+    assert!(std::fs::write("/etc/lxc/lxc-usernet", rule).is_ok());
+    let before = links();
+    for name in ["rlxc-net-u1", "rlxc-net-u2"] {
+        let address = name.replace("rlxc-net-u", "10.9.0.2");
+        place.create(
+            name,
+            &format!(
+                "lxc.net.0.type = veth\nlxc.net.0.link = br0\nlxc.net.0.flags = up\n\
+                 lxc.net.0.name = lan0\nlxc.net.0.hwaddr = 00:16:3e:11:22:33\n\
+                 lxc.net.0.ipv4.address = {address}/24\nlxc.net.0.ipv4.gateway = auto\n"
+            ),
+        );
+    }
+    let start = |name| place.rlxc("start", &["-n", name]);
+    ok(&start("rlxc-net-u1"));
+    let shown = inside(place, "rlxc-net-u1", "addr show lan0");
+    assert!(shown.contains("10.9.0.21/24"), "{shown}");
+    assert!(shown.contains("00:16:3e:11:22:33"), "{shown}");
+    let routes = inside(place, "rlxc-net-u1", "route");
+    assert!(routes.contains("default via 10.9.0.1"), "{routes}");
+    let ping = ["ping", "-c", "1", "-w", "5", "10.9.0.21"];
+    ok(&run(Command::new("busybox").args(ping)));
+    let record = std::fs::read_to_string("/run/lxc/nics").unwrap_or_default();
+    assert!(record.starts_with("rlxc-ids veth br0 veth"), "{record}");
+    let info = ok(&place.rlxc("info", &["-n", "rlxc-net-u1"]));
+    let theirs = said(&place.lxc("info", &["-n", "rlxc-net-u1"]));
+    assert!(
+        info.contains("Link:           veth") && info.contains("10.9.0.21"),
+        "{info} {theirs}"
+    );
+
+    let second = start("rlxc-net-u2");
+    assert!(!second.status.success());
+    assert!(said(&second).contains("uota"), "{}", said(&second));
+    ok(&place.rlxc("stop", &["-k", "-n", "rlxc-net-u1"]));
+    wait_for_links(&before);
+    ok(&start("rlxc-net-u2"));
+    ok(&place.rlxc("stop", &["-k", "-n", "rlxc-net-u2"]));
+    wait_for_links(&before);
+}
+
+#[test]
+fn a_users_container_gets_its_nic_from_our_program_within_the_quota() {
+    rootless_with_quota(false);
+}
+
+#[test]
+fn a_users_container_gets_its_nic_from_lxcs_program_within_the_quota() {
+    rootless_with_quota(true);
+}
