@@ -133,6 +133,14 @@ impl Monitor {
         late_network: bool,
     ) -> Result<()> {
         let pid = self.init_pid()?;
+        let other_ids = plan.namespaces.clone.contains(Namespace::User);
+        // Who is not the host's root may move a process on cgroup v1 only as long as it has the same user id.
+        let enter_first = other_ids && !is_hosts_root();
+        if enter_first {
+            self.step("enter cgroups", |monitor| {
+                monitor.core.cgroups.enter(plan, pid)
+            })?;
+        }
         if plan.has_maps() {
             self.step("id maps", |_| send_maps(plan, pid, ours))?;
         }
@@ -145,9 +153,11 @@ impl Monitor {
         self.step("network", |monitor| {
             monitor.create_network(plan, hooks, pid)
         })?;
-        self.step("enter cgroups", |monitor| {
-            monitor.core.cgroups.enter(plan, pid)
-        })?;
+        if !enter_first {
+            self.step("enter cgroups", |monitor| {
+                monitor.core.cgroups.enter(plan, pid)
+            })?;
+        }
         self.step("process settings", |_| set_process(plan, pid))?;
         let inside = self.core.network.as_ref().map(|n| n.inside().clone());
         let inside = inside.unwrap_or_default();
@@ -306,6 +316,13 @@ impl Monitor {
             });
         }
     }
+}
+
+/// Whether this is root in the first user namespace.
+fn is_hosts_root() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let all_ids = map.split_whitespace().eq(["0", "0", "4294967295"]);
+    all_ids && nix::unistd::geteuid().is_root()
 }
 
 /// `lxc.proc.*`, `lxc.prlimit.*` and `lxc.sched.core` of the container's first process.
