@@ -143,6 +143,19 @@ fn the_proxys_answer_reaches_the_task() {
     assert_eq!(ask(Some(address)), Err(Errno::from_raw(42)));
 }
 
+/// As Incus and LXD answer.
+#[test]
+fn an_answer_without_the_cookie_reaches_the_task() {
+    if !may_load() {
+        return;
+    }
+    let address = serve(|message| {
+        message.cookie.clear();
+        message.response[16..20].copy_from_slice(&(-43i32).to_ne_bytes());
+    });
+    assert_eq!(ask(Some(address)), Err(Errno::from_raw(43)));
+}
+
 #[test]
 fn an_answer_for_another_notification_is_not_believed() {
     if !may_load() {

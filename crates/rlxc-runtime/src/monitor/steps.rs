@@ -284,6 +284,18 @@ impl Monitor {
         let devpts = if described.devpts { fds.next() } else { None };
         if let Some(listener) = fds.next().filter(|_| described.seccomp) {
             self.core.add_proxy(listener).at("seccomp", "notify")?;
+            let connected = self
+                .core
+                .proxies
+                .iter_mut()
+                .try_for_each(|proxy| proxy.connect_now());
+            connected
+                .at("seccomp", "lxc.seccomp.notify.proxy")
+                .map_err(|error| {
+                    error.remedy(
+                        "start the program that answers there, or remove lxc.seccomp.notify.proxy",
+                    )
+                })?;
         }
         let pump = match console {
             Some(ptx) => {
