@@ -62,6 +62,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/bin/newuidmap", "uidmap"),
     ("/usr/bin/lxc-start", "lxc"),
     ("/usr/share/lxc/templates/lxc-busybox", "lxc-templates"),
+    ("/usr/bin/lxc-test-exit-code", "lxc-tests"),
+    ("/usr/bin/sudo", "sudo"),
     (
         "/usr/lib/python3/dist-packages/lxc/__init__.py",
         "python3-lxc",
