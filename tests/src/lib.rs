@@ -1,5 +1,7 @@
 //! Helpers for whole-system tests: places, users, programs of ours and of the peer.
 
+pub mod rootfs;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

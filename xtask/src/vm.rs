@@ -26,10 +26,10 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let minutes = option("--timeout").map_or(Ok(40), str::parse::<u64>);
     let minutes = minutes.map_err(|e| format!("--timeout: {e}"))?;
     let machine = Machine::prepare()?;
+    host::run(host::cargo().args(["build", "--quiet", "--workspace", "--bins", "--lib"]))?;
     let work = match option("--command") {
-        Some(command) => format!("{command}\n"),
+        Some(command) => format!("{}{command}\n", in_memory(&machine, &programs()?)?),
         None => {
-            host::run(host::cargo().args(["build", "--quiet", "--workspace", "--bins", "--lib"]))?;
             let wanted = option("--check").unwrap_or_default();
             let chosen: Vec<&Check> = CHECKS
                 .iter()
@@ -39,10 +39,13 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
                 return Err(format!("no check is called {wanted:?}"));
             }
             let mut work = String::new();
+            let mut programs = programs()?;
             for check in chosen {
-                work += &steps(check, option("--filter"))?;
+                let binary = built(check)?;
+                work += &steps(check, &binary, option("--filter"));
+                programs.push(binary);
             }
-            work
+            in_memory(&machine, &programs)? + &work
         }
     };
     let script = machine.place().join("guest.sh");
@@ -78,9 +81,47 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     booted.and(result)
 }
 
+/// The programs and libraries that this build made for the tests.
+fn programs() -> Result<Vec<PathBuf>, String> {
+    let folder = host::bin_dir("debug");
+    let entries = std::fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let made = entries.flatten().filter(|entry| {
+        use std::os::unix::fs::PermissionsExt as _;
+        entry
+            .metadata()
+            .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    });
+    Ok(made.map(|entry| entry.path()).collect())
+}
+
+/// The VM reads its root over 9p, page by page and anew for each start of a program: programs without
+/// their symbols are copied into its memory and mounted in their own places.
+fn in_memory(machine: &Machine, programs: &[PathBuf]) -> Result<String, String> {
+    let folder = machine.place().join("programs");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let mut lines = format!(
+        "mkdir /run/programs; cp -a {}/. /run/programs/\n",
+        folder.display()
+    );
+    for (number, program) in programs.iter().enumerate() {
+        let copy = folder.join(number.to_string());
+        host::run(
+            std::process::Command::new("strip")
+                .arg("-o")
+                .arg(&copy)
+                .arg(program),
+        )?;
+        lines += &format!(
+            "mount --bind /run/programs/{number} {}\n",
+            program.display()
+        );
+    }
+    Ok(lines)
+}
+
 /// The script's lines for one check.
-fn steps(check: &Check, filter: Option<&str>) -> Result<String, String> {
-    let binary = built(check)?;
+fn steps(check: &Check, binary: &Path, filter: Option<&str>) -> String {
     let folder = host::root();
     let folder = match check.package {
         "rlxc-tests" => folder.join("tests"),
@@ -91,13 +132,13 @@ fn steps(check: &Check, filter: Option<&str>) -> Result<String, String> {
         Some(filter) => vec![filter],
         None => check.only.to_vec(),
     };
-    Ok(format!(
+    format!(
         "echo '== {name}'; cd {folder} && CARGO_MANIFEST_DIR={folder} timeout -k 10 1200 {binary} \
          --test-threads=1 --show-output {words} || echo '{FAILED}{name}'\n",
         folder = folder.display(),
         binary = binary.display(),
         words = words.join(" "),
-    ))
+    )
 }
 
 /// Builds the check's test binary and gives its path.
