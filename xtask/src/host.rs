@@ -69,7 +69,7 @@ const PACKAGES: &[(&str, &str)] = &[
         "python3-lxc",
     ),
     ("/usr/include/lxc/lxccontainer.h", "lxc-dev"),
-    ("/usr/bin/mkfs.btrfs", "btrfs-progs"),
+    ("/sbin/mkfs.btrfs", "btrfs-progs"),
     ("/sbin/mkfs.ext4", "e2fsprogs"),
     ("/sbin/mkfs.xfs", "xfsprogs"),
     ("/sbin/ip", "iproute2"),

@@ -3,6 +3,7 @@
 //! It is a copy of the single-threaded monitor, so ordinary Rust may run here. Whatever lies
 //! below the rootfs is reached by descriptors alone ([`crate::root`]).
 
+mod cgroup_mounts;
 mod dev;
 mod entries;
 mod exec;
@@ -123,14 +124,14 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
     // Hooks that may look at the network, and cgroup mounts, need what the monitor is still busy
     // with; all else is done meanwhile.
     let hooks = &prepared.hooks;
-    let early = hooks.has(HookKind::Mount)
-        || hooks.has(HookKind::Autodev)
-        || mounts::has_cgroup_mounts(plan);
+    let early =
+        hooks.has(HookKind::Mount) || hooks.has(HookKind::Autodev) || cgroup_mounts::wanted(plan);
+    let hierarchies = cgroup_mounts::host_layout(plan)?;
     if early && !entered {
         enter(prepared)?;
         entered = true;
     }
-    mounts::cgroups(&setup)?;
+    cgroup_mounts::mount_all(&setup, hierarchies.as_ref())?;
     prepared.hooks.run(HookKind::Mount, &[])?;
     if plan.config.autodev.enabled {
         prepared.hooks.run(HookKind::Autodev, &[])?;

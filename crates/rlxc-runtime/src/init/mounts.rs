@@ -3,18 +3,16 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, umount2};
-use rlxc_config::auto_mount;
 use rlxc_sys::mount::{self, FsContext, MountAttr, attr};
 
 use super::{Result, Setup, entries};
-use crate::error::{Context, StartError};
+use crate::error::Context;
 use crate::plan::{MountStep, Plan, SysMode};
 use crate::root::{Root, fd_path};
 
-const NO_EXTRAS: u64 = attr::NOSUID | attr::NODEV | attr::NOEXEC;
+pub(super) const NO_EXTRAS: u64 = attr::NOSUID | attr::NODEV | attr::NOEXEC;
 
 /// All steps but the cgroup mounts, which need the cgroup namespace.
 pub(super) fn all_but_cgroups(setup: &mut Setup<'_>) -> Result<()> {
@@ -58,7 +56,7 @@ fn dev(root: &Root, size: u32) -> Result<()> {
 
 /// A fresh mount of a kernel file system at a directory of the rootfs, made if it is missing; an
 /// old mount there is taken away first.
-fn kernel_fs(root: &Root, fstype: &str, target: &str, attrs: u64) -> Result<Root> {
+pub(super) fn kernel_fs(root: &Root, fstype: &str, target: &str, attrs: u64) -> Result<Root> {
     let step = format!("mount /{target}");
     let tree = FsContext::open(fstype)
         .and_then(|context| context.source(fstype)?.mount(attrs))
@@ -136,7 +134,7 @@ fn read_only_on_itself(tree: &Root, path: &str, step: &str) -> Result<()> {
     Ok(())
 }
 
-fn set_read_only(mount: impl AsFd, step: &str, target: &str) -> Result<()> {
+pub(super) fn set_read_only(mount: impl AsFd, step: &str, target: &str) -> Result<()> {
     let change = MountAttr {
         set: attr::RDONLY,
         ..MountAttr::default()
@@ -173,89 +171,6 @@ pub(super) fn after_pivot(plan: &Plan) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// `lxc.mount.auto = cgroup…`
-pub(super) fn cgroups(setup: &Setup<'_>) -> Result<()> {
-    for step in &setup.plan.mounts {
-        if let MountStep::Cgroup { bits } = step {
-            cgroup(setup, *bits)?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether [`cgroups`] does anything: without force the container's init mounts what it wants.
-pub(super) fn has_cgroup_mounts(plan: &Plan) -> bool {
-    let own = plan
-        .namespaces
-        .clone
-        .contains(rlxc_config::Namespace::Cgroup);
-    plan.mounts.iter().any(|step| match step {
-        MountStep::Cgroup { bits } => !own || is_forced(*bits),
-        _ => false,
-    })
-}
-
-fn is_forced(bits: u32) -> bool {
-    bits & (auto_mount::CGROUP2_MASK | auto_mount::CGROUP_FORCE) != 0
-        || is_cgroup2(Path::new("/sys/fs/cgroup"))
-}
-
-fn cgroup(setup: &Setup<'_>, bits: u32) -> Result<()> {
-    let step = "mount /sys/fs/cgroup";
-    let own_namespace = setup
-        .plan
-        .namespaces
-        .clone
-        .contains(rlxc_config::Namespace::Cgroup);
-    let unified = is_cgroup2(Path::new("/sys/fs/cgroup"));
-    let asked_v2 = bits & auto_mount::CGROUP2_MASK != 0;
-    if own_namespace && !is_forced(bits) {
-        // The container's init mounts what it wants.
-        return Ok(());
-    }
-    if !own_namespace {
-        return Err(StartError::new(
-            step,
-            "lxc.mount.auto",
-            "cgroup mounts need a cgroup namespace of the container's own",
-        )
-        .remedy(
-            "do not keep or share the cgroup namespace, or leave cgroup out of lxc.mount.auto",
-        ));
-    }
-    if !unified && !asked_v2 {
-        return Err(StartError::new(
-            step,
-            "lxc.mount.auto",
-            "unsupported cgroup layout: only cgroup2 can be mounted",
-        )
-        .remedy("use cgroup2:rw, or leave out `:force`"));
-    }
-    let read_only = bits & auto_mount::CGROUP2_RO != 0
-        || !asked_v2
-            && matches!(
-                bits & auto_mount::CGROUP_MASK,
-                auto_mount::CGROUP_RO | auto_mount::CGROUP_FULL_RO
-            );
-    let mut attrs = NO_EXTRAS;
-    if read_only {
-        attrs |= attr::RDONLY;
-    }
-    match kernel_fs(&setup.root, "cgroup2", "sys/fs/cgroup", attrs) {
-        // No sysfs in the container and none wanted: nowhere to mount.
-        Err(error) if error.errno == Some(Errno::EROFS as i32) => {
-            tracing::warn!("{error}");
-            Ok(())
-        }
-        other => other.map(drop),
-    }
-}
-
-fn is_cgroup2(path: &Path) -> bool {
-    nix::sys::statfs::statfs(path)
-        .is_ok_and(|stat| stat.filesystem_type() == nix::sys::statfs::CGROUP2_SUPER_MAGIC)
 }
 
 /// `lxc.sysctl.*`, written through a procfs of our own: the container's may be read-only or hidden.
