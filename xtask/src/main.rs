@@ -6,6 +6,7 @@ mod fuzz;
 mod host;
 mod leftovers;
 mod lint;
+mod lxd;
 mod suite;
 mod vm;
 
@@ -19,6 +20,9 @@ Usage: cargo xtask <task>
     --no-setup      do not install packages or make test users
     --no-lint       skip formatting, clippy, docs and dependency checks
     --filter TEXT   only tests whose name contains TEXT
+  lxd-test        run LXD on our library: launch, exec, limits, snapshots and the rest (as root)
+    --release       the release build
+    --library DIR   another liblxc.so.1, to compare
   lint            formatting, clippy, docs, dependency rules
   man DIR         write the man pages into DIR
   completions DIR write the completions for bash, zsh and fish into DIR
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
         Some("test") => suite::run(rest),
         Some(what @ ("man" | "completions")) => generate(what, rest),
         Some("lint") => lint::run(),
+        Some("lxd-test") => lxd::run(rest),
         Some("bench") => bench::run(rest),
         Some("fuzz") => fuzz::run(rest),
         Some("vm-test") => vm::run(rest),

@@ -76,7 +76,7 @@ fn members() -> [Member; MEMBERS] {
         query::init_pid,
         config::load_config,
         life::start,
-        life::startl,
+        variadic::startl,
         life::stop,
         life::want_daemonize,
         life::want_close_all_fds,
@@ -86,7 +86,7 @@ fn members() -> [Member; MEMBERS] {
         copies::destroy,
         config::save_config,
         copies::create,
-        copies::createl,
+        variadic::createl,
         copies::rename,
         life::reboot,
         life::shutdown,
@@ -106,7 +106,7 @@ fn members() -> [Member; MEMBERS] {
         query::console,
         attach::attach,
         attach::attach_run_wait,
-        attach::attach_run_waitl,
+        variadic::attach_run_waitl,
         copies::snapshot,
         copies::snapshot_list,
         copies::snapshot_restore,
@@ -116,11 +116,11 @@ fn members() -> [Member; MEMBERS] {
         lend::remove_device_node,
         lend::attach_interface,
         lend::detach_interface,
-        lend::checkpoint,
-        lend::restore,
+        checkpoint::checkpoint,
+        checkpoint::restore,
         copies::destroy_with_snapshots,
         copies::snapshot_destroy_all,
-        lend::migrate,
+        checkpoint::migrate,
         query::console_log,
         life::reboot2,
         lend::mount,
@@ -217,13 +217,7 @@ pub(crate) unsafe fn call<T>(
         // the C side is written only under it.
         let (inner, c) = unsafe { (&(*handle).inner, &mut (*handle).c) };
         let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
-        // Programs overwrite the member to use another file.
-        // SAFETY: the member is always NULL or a string.
-        if let Some(file) = unsafe { crate::memory::path(c.configfile) }
-            && file != inner.container.config_file()
-        {
-            inner.container.set_config_file(file);
-        }
+        adopt(&mut inner, c);
         let result = job(&mut inner, c);
         c.lxc_conf = match inner.container.document {
             Some(_) => handle.cast(),
@@ -232,6 +226,62 @@ pub(crate) unsafe fn call<T>(
         result.map_err(|error| complain(c, &error))
     }));
     outcome.unwrap_or(Err(())).unwrap_or(failed)
+}
+
+/// Programs overwrite the member to use another file.
+fn adopt(inner: &mut Inner, c: &lxc_container) {
+    // SAFETY: the member is always NULL or a string.
+    if let Some(file) = unsafe { crate::memory::path(c.configfile) }
+        && file != inner.container.config_file()
+    {
+        inner.container.set_config_file(file);
+    }
+}
+
+/// Calls `job` on a copy of the container behind `c`, while other threads and forked children may
+/// use the original: for what lasts, waits, or forks. `with_config` says whether `job` needs the
+/// configuration; without one in memory `job` sees none either way.
+///
+/// # Safety
+/// As [`call`].
+pub(crate) unsafe fn apart<T>(
+    c: *mut lxc_container,
+    failed: T,
+    with_config: bool,
+    job: impl FnOnce(&mut Container) -> Result<T, Error>,
+) -> T {
+    if c.is_null() {
+        return failed;
+    }
+    let handle: *mut Handle = c.cast();
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let mut copy = {
+            // SAFETY: as in `call`.
+            let (inner, c) = unsafe { (&(*handle).inner, &(*handle).c) };
+            let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+            adopt(&mut inner, c);
+            match with_config {
+                true => inner.container.clone(),
+                false => inner.container.questions(),
+            }
+        };
+        job(&mut copy).map_err(|error| {
+            // SAFETY: as in `call`; the C side is written under the lock.
+            let (inner, c) = unsafe { (&(*handle).inner, &mut (*handle).c) };
+            let _inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+            complain(c, &error);
+        })
+    }));
+    outcome.unwrap_or(Err(())).unwrap_or(failed)
+}
+
+/// Whether the object has a configuration in memory; LXC refuses some calls without one.
+///
+/// # Safety
+/// As [`call`].
+pub(crate) unsafe fn has_config(c: *mut lxc_container) -> bool {
+    // SAFETY: by the caller's word.
+    unsafe { call(c, false, |inner, _| Ok(inner.container.document.is_some())) }
 }
 
 /// Keeps what went wrong where `error_num` and `error_string` show it.

@@ -1,10 +1,10 @@
 //! Running something inside.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_long};
+use std::ffi::{CStr, c_char, c_int, c_long};
 
 use rlxc::attach::{AttachOptions, AttachTask, Callback, EnvPolicy};
 
-use crate::abi::{call, lxc_container};
+use crate::abi::{apart, lxc_container};
 use crate::memory::{list, path, text};
 use crate::query::Payload;
 
@@ -77,27 +77,29 @@ pub(crate) struct Command {
     argv: *const *const c_char,
 }
 
-/// Words for exec, from a program's name and its argument list.
+/// A program and its arguments as C's exec functions take them; without arguments the program's
+/// name is the first one.
 ///
 /// # Safety
-/// Both are NULL or as C's exec functions take them.
-unsafe fn words(program: *const c_char, argv: *const *const c_char) -> Vec<CString> {
+/// `program` is NULL or a string, `argv` NULL or a list that ends with NULL.
+unsafe fn program(program: *const c_char, argv: *const *const c_char) -> AttachTask {
     let mut words = Vec::new();
     // SAFETY: by the caller's word.
     unsafe {
-        if !program.is_null() {
-            words.push(CStr::from_ptr(program).to_owned());
-        }
         let mut at = argv;
         while !at.is_null() && !(*at).is_null() {
-            // The program's name stands for the first one.
-            if at != argv || words.is_empty() {
-                words.push(CStr::from_ptr(*at).to_owned());
-            }
+            words.push(CStr::from_ptr(*at).to_owned());
             at = at.add(1);
         }
+        if program.is_null() {
+            return AttachTask::Exec(words);
+        }
+        let program = CStr::from_ptr(program).to_owned();
+        if words.is_empty() {
+            words.push(program.clone());
+        }
+        AttachTask::Program(program, words)
     }
-    words
 }
 
 pub(crate) unsafe extern "C" fn attach(
@@ -121,14 +123,14 @@ pub(crate) unsafe extern "C" fn attach(
             && !payload.is_null()
         {
             let command = &*payload.cast::<Command>();
-            AttachTask::Exec(words(command.program, command.argv))
+            program(command.program, command.argv)
         } else if function as usize == lxc_attach_run_shell as *const () as usize {
             AttachTask::Shell
         } else {
             AttachTask::Call(Callback::new(function, payload))
         };
-        call(c, -1, |inner, _| {
-            let process = inner.container.attach(&options, task)?;
+        apart(c, -1, true, |container| {
+            let process = container.attach(&options, task)?;
             *attached = process.pid();
             Ok(0)
         })
@@ -143,25 +145,12 @@ pub(crate) unsafe extern "C" fn attach_run_wait(
 ) -> c_int {
     // SAFETY: by the header's contract.
     unsafe {
-        let task = AttachTask::Exec(words(program, argv));
+        let task = self::program(program, argv);
         let options = options(given);
-        call(c, -1, |inner, _| {
-            inner.container.attach_wait(&options, task)
+        apart(c, -1, true, |container| {
+            container.attach_wait(&options, task)
         })
     }
-}
-
-/// `attach_run_waitl(c, options, program, arg, ...)`; see [`crate::life::startl`].
-#[rustfmt::skip]
-#[allow(clippy::too_many_arguments)]
-pub(crate) unsafe extern "C" fn attach_run_waitl(
-    c: *mut lxc_container, given: *const Options, program: *const c_char,
-    a0: *const c_char, a1: *const c_char, a2: *const c_char, a3: *const c_char, a4: *const c_char,
-    a5: *const c_char, a6: *const c_char, a7: *const c_char, a8: *const c_char, a9: *const c_char,
-) -> c_int {
-    let words = [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, std::ptr::null()];
-    // SAFETY: the array ends with NULL.
-    unsafe { attach_run_wait(c, given, program, words.as_ptr()) }
 }
 
 /// For a caller that forks by itself: executes the command. Runs in a forked child: it neither

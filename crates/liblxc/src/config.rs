@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int};
 use std::os::unix::ffi::OsStrExt as _;
 
-use crate::abi::{call, lxc_container};
+use crate::abi::{apart, call, has_config, lxc_container};
 use crate::memory::{fill, give, path, release, text};
 
 pub(crate) unsafe extern "C" fn load_config(c: *mut lxc_container, file: *const c_char) -> bool {
@@ -112,8 +112,12 @@ pub(crate) unsafe extern "C" fn get_running_config_item(
     // SAFETY: by the header's contract.
     unsafe {
         let Some(key) = text(key) else { return none };
-        call(c, none, |inner, _| {
-            let value = inner.container.running_item(key)?;
+        if !has_config(c) {
+            return none;
+        }
+        apart(c, none, false, |container| {
+            let value = container.running_item(key)?;
+            let value = value.filter(|value| !value.is_empty());
             Ok(value.map_or(none, |value| give(value.as_bytes())))
         })
     }

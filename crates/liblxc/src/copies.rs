@@ -1,11 +1,11 @@
 //! Create, copy, rename, snapshots, destroy.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{c_char, c_int};
 use std::os::unix::ffi::OsStrExt as _;
 
 use rlxc::{CopyOptions, CreateOptions, Specs};
 
-use crate::abi::{Handle, call, lxc_container};
+use crate::abi::{Handle, apart, call, lxc_container};
 use crate::memory::{give, list, path, release, text};
 
 const CREATE_QUIET: c_int = 1;
@@ -80,20 +80,6 @@ pub(crate) unsafe extern "C" fn create(
     }
 }
 
-/// `createl(c, t, bdevtype, specs, flags, ...)`; see [`crate::life::startl`].
-#[rustfmt::skip]
-#[allow(clippy::too_many_arguments)]
-pub(crate) unsafe extern "C" fn createl(
-    c: *mut lxc_container, template: *const c_char, bdevtype: *const c_char,
-    specs: *const BdevSpecs, flags: c_int,
-    a0: *const c_char, a1: *const c_char, a2: *const c_char, a3: *const c_char, a4: *const c_char,
-    a5: *const c_char, a6: *const c_char, a7: *const c_char, a8: *const c_char, a9: *const c_char,
-) -> bool {
-    let words = [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, std::ptr::null()];
-    // SAFETY: the array ends with NULL.
-    unsafe { create(c, template, bdevtype, specs, flags, words.as_ptr()) }
-}
-
 pub(crate) unsafe extern "C" fn destroy(c: *mut lxc_container) -> bool {
     // SAFETY: by the header's contract.
     unsafe {
@@ -116,13 +102,9 @@ pub(crate) unsafe extern "C" fn rename(c: *mut lxc_container, name: *const c_cha
     // SAFETY: by the header's contract.
     unsafe {
         let Some(name) = text(name) else { return false };
-        call(c, false, |inner, c| {
-            inner.container.rename(name)?;
-            release(c.name);
-            release(c.configfile);
-            c.name = give(inner.container.name().as_bytes());
-            c.configfile = give(inner.container.config_file().as_os_str().as_bytes());
-            Ok(true)
+        // The object goes on standing for the old name, as with LXC.
+        apart(c, false, true, |container| {
+            container.rename(name).map(|()| true)
         })
     }
 }
@@ -154,8 +136,8 @@ pub(crate) unsafe extern "C" fn clone(
             size: Some(newsize).filter(|n| *n > 0),
             progress: None,
         };
-        call(c, std::ptr::null_mut(), |inner, _| {
-            Ok(Handle::make(inner.container.copy_to(&options)?))
+        apart(c, std::ptr::null_mut(), true, |container| {
+            Ok(Handle::make(container.copy_to(&options)?))
         })
     }
 }
@@ -277,25 +259,4 @@ pub(crate) unsafe extern "C" fn snapshot_destroy_all(c: *mut lxc_container) -> b
             inner.container.destroy_all_snapshots().map(|()| true)
         })
     }
-}
-
-/// Whether LXC knows such storage; imported by its own tools.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lxc_is_valid_storage_type(kind: *const c_char) -> bool {
-    const KNOWN: [&CStr; 9] = [
-        c"dir",
-        c"btrfs",
-        c"loop",
-        c"lvm",
-        c"nbd",
-        c"overlay",
-        c"overlayfs",
-        c"rbd",
-        c"zfs",
-    ];
-    if kind.is_null() {
-        return false;
-    }
-    // SAFETY: not NULL, and a string by the caller's word.
-    KNOWN.contains(&unsafe { CStr::from_ptr(kind) })
 }

@@ -2,9 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::io::Write as _;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
 use rlxc::config::key_is_supported;
 use rlxc::{Container, default_lxcpath, global_config_item, has_api_extension};
@@ -22,14 +24,24 @@ pub unsafe extern "C" fn lxc_container_new(
     // SAFETY: NULL or strings by the header's contract.
     let (name, lxcpath) = unsafe { (text(name), path(lxcpath)) };
     let Some(name) = name else { return none };
-    let made = catch_unwind(|| match Container::new(name, lxcpath.as_deref()) {
+    let made = catch_unwind(|| match open(name, lxcpath.as_deref()) {
         Ok(container) => Handle::make(container),
         Err(error) => {
+            // LXC says so on standard error, log or not: the caller only learns that it failed.
+            let _ = writeln!(
+                std::io::stderr(),
+                "Failed to load config for {name}: {error}"
+            );
             tracing::error!("{error}");
             std::ptr::null_mut()
         }
     });
     made.unwrap_or(none)
+}
+
+fn open(name: &str, lxcpath: Option<&Path>) -> rlxc::Result<Container> {
+    Container::without_config(name, lxcpath)?.remove_leftover()?;
+    Container::new(name, lxcpath)
 }
 
 /// One more reference: 1, or 0 for NULL.
@@ -39,8 +51,13 @@ pub unsafe extern "C" fn lxc_container_get(c: *mut lxc_container) -> c_int {
         return 0;
     }
     // SAFETY: a live container by the header's contract.
-    let handle = unsafe { &*c.cast::<Handle>() };
-    handle.lock().references += 1;
+    let handle = unsafe { &mut *c.cast::<Handle>() };
+    let mut inner = handle.inner.lock().unwrap_or_else(PoisonError::into_inner);
+    if inner.references == 0 {
+        return 0;
+    }
+    inner.references += 1;
+    handle.c.numthreads = c_int::try_from(inner.references).unwrap_or(c_int::MAX);
     1
 }
 
@@ -53,8 +70,10 @@ pub unsafe extern "C" fn lxc_container_put(c: *mut lxc_container) -> c_int {
     let handle = c.cast::<Handle>();
     // SAFETY: a live container by the header's contract.
     let left = unsafe {
-        let mut inner = (*handle).lock();
+        let handle = &mut *handle;
+        let mut inner = handle.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.references = inner.references.saturating_sub(1);
+        handle.c.numthreads = c_int::try_from(inner.references).unwrap_or(c_int::MAX);
         inner.references
     };
     if left > 0 {
@@ -161,18 +180,27 @@ unsafe fn list(
         });
         // SAFETY: an array of the C allocator with room for every object.
         unsafe {
+            *containers = std::ptr::null_mut();
             let array = libc::calloc(objects.len() + 1, size_of::<*mut c_void>());
             if array.is_null() {
                 return -1;
             }
             let array = array.cast::<*mut lxc_container>();
             std::ptr::copy_nonoverlapping(objects.as_ptr(), array, objects.len());
-            *containers = array;
+            match objects.is_empty() {
+                true => libc::free(array.cast()),
+                false => *containers = array,
+            }
         }
     }
     if !names.is_null() {
         // SAFETY: not NULL.
-        unsafe { *names = give_list(&found) };
+        unsafe {
+            *names = match found.is_empty() {
+                true => std::ptr::null_mut(),
+                false => give_list(&found),
+            };
+        }
     }
     c_int::try_from(found.len()).unwrap_or(-1)
 }
@@ -209,101 +237,3 @@ pub unsafe extern "C" fn list_all_containers(
     // SAFETY: by the header's contract.
     unsafe { list(rlxc::list_all, lxcpath, names, containers) }
 }
-
-/// The execution domain of an architecture's name; −EINVAL for an unknown one.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lxc_config_parse_arch(arch: *const c_char, persona: *mut c_long) -> c_int {
-    const LINUX32: [&CStr; 15] = [
-        c"arm", c"armel", c"armhf", c"armv7l", c"athlon", c"i386", c"i486", c"i586", c"i686",
-        c"linux32", c"mips", c"mipsel", c"ppc", c"powerpc", c"x86",
-    ];
-    const LINUX: [&CStr; 15] = [
-        c"aarch64",
-        c"amd64",
-        c"arm64",
-        c"linux64",
-        c"loongarch64",
-        c"loong64",
-        c"mips64",
-        c"mips64el",
-        c"ppc64",
-        c"ppc64el",
-        c"ppc64le",
-        c"powerpc64",
-        c"riscv64",
-        c"s390x",
-        c"x86_64",
-    ];
-    if arch.is_null() || persona.is_null() {
-        return -libc::EINVAL;
-    }
-    // SAFETY: neither is NULL.
-    unsafe {
-        let arch = CStr::from_ptr(arch);
-        *persona = match () {
-            () if LINUX32.contains(&arch) => 8,
-            () if LINUX.contains(&arch) => 0,
-            () => return -libc::EINVAL,
-        };
-    }
-    0
-}
-
-/// `struct lxc_log`.
-#[repr(C)]
-#[derive(Debug)]
-pub struct LxcLog {
-    name: *const c_char,
-    lxcpath: *const c_char,
-    file: *const c_char,
-    level: *const c_char,
-    prefix: *const c_char,
-    quiet: bool,
-}
-
-/// Opens the log: 0, −EINVAL for NULL or an unknown level, −1 when the file cannot be opened. A log
-/// that is open already stays.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lxc_log_init(log: *const LxcLog) -> c_int {
-    if log.is_null() {
-        return -libc::EINVAL;
-    }
-    // SAFETY: not NULL, and its members are NULL or strings by the header's contract.
-    let (name, file, level, prefix, quiet) = unsafe {
-        let log = &*log;
-        (
-            text(log.name),
-            path(log.file),
-            text(log.level),
-            text(log.prefix),
-            log.quiet,
-        )
-    };
-    let level = match level.map(str::parse::<rlxc_log::Level>) {
-        None => None,
-        Some(Ok(level)) => Some(level),
-        Some(Err(_)) => return -libc::EINVAL,
-    };
-    let file = match file.as_deref().map(rlxc_log::open) {
-        None => None,
-        Some(Ok(file)) => Some(file),
-        Some(Err(_)) => return -1,
-    };
-    let settings = rlxc_log::Settings {
-        prefix: prefix.unwrap_or("lxc").to_owned(),
-        name: name.unwrap_or_default().to_owned(),
-        level,
-        file,
-        syslog: None,
-        stderr: !quiet,
-        filter: None,
-    };
-    if rlxc_log::install(settings).is_err() {
-        tracing::warn!("The log is open already");
-    }
-    0
-}
-
-/// The log's file is closed with the process: its subscriber lives as long as that.
-#[unsafe(no_mangle)]
-pub extern "C" fn lxc_log_close() {}

@@ -13,12 +13,17 @@
 
 mod abi;
 mod attach;
+mod checkpoint;
 mod config;
 mod copies;
 mod globals;
 mod lend;
 mod life;
+mod log;
 mod memory;
 mod query;
+mod rexec;
+mod tools;
+mod variadic;
 
 pub use abi::lxc_container;

@@ -4,10 +4,9 @@ use std::ffi::{c_char, c_int};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rlxc::monitor::State;
 use rlxc::{Error, Mode, Outcome, StartOptions, StateSet};
 
-use crate::abi::{Inner, call, lxc_container};
+use crate::abi::{apart, call, has_config, lxc_container};
 use crate::memory::{list, path, text};
 
 /// LXC's timeouts: −1 for ever, 0 not at all, else seconds.
@@ -15,27 +14,11 @@ fn timeout(seconds: c_int) -> Option<Duration> {
     u64::try_from(seconds).ok().map(Duration::from_secs)
 }
 
-fn begin(
-    inner: &Inner,
-    c: &mut lxc_container,
-    useinit: bool,
-    argv: Vec<String>,
-) -> Result<bool, Error> {
-    // SAFETY: the member is NULL or a string.
-    let pid_file: Option<PathBuf> = unsafe { path(c.pidfile) };
-    let mode = if useinit { Mode::Execute } else { Mode::Start };
-    let options = StartOptions {
-        argv,
-        mode,
-        daemonize: c.daemonize,
-        pid_file,
-        close_all_fds: inner.close_all_fds,
-        ..StartOptions::default()
-    };
-    c.error_num = 1;
-    let started = inner.container.start(&options)?;
-    c.error_num = started.status.unwrap_or(0);
-    Ok(true)
+/// What of the object a start needs beside the configuration.
+struct Wishes {
+    daemonize: bool,
+    close_all_fds: bool,
+    pid_file: Option<PathBuf>,
 }
 
 pub(crate) unsafe extern "C" fn start(
@@ -43,32 +26,47 @@ pub(crate) unsafe extern "C" fn start(
     useinit: c_int,
     argv: *const *const c_char,
 ) -> bool {
-    // SAFETY: by the header's contract.
+    // SAFETY: by the header's contract; `pidfile` is NULL or a string.
     unsafe {
         let argv = list(argv);
-        call(c, false, |inner, c| begin(inner, c, useinit != 0, argv))
+        let wishes = call(c, None, |inner, c| {
+            c.error_num = 1;
+            Ok(Some(Wishes {
+                daemonize: c.daemonize,
+                close_all_fds: inner.close_all_fds,
+                pid_file: path(c.pidfile),
+            }))
+        });
+        let Some(wishes) = wishes else { return false };
+        let options = StartOptions {
+            argv,
+            mode: if useinit != 0 {
+                Mode::Execute
+            } else {
+                Mode::Start
+            },
+            daemonize: wishes.daemonize,
+            pid_file: wishes.pid_file,
+            close_all_fds: wishes.close_all_fds,
+            ..crate::log::start_options()
+        };
+        let status = apart(c, None, true, |container| {
+            Ok(Some(container.start(&options)?.status))
+        });
+        match status {
+            Some(status) => call(c, false, |_, c| {
+                c.error_num = status.unwrap_or(0);
+                Ok(true)
+            }),
+            None => false,
+        }
     }
-}
-
-/// `startl(c, useinit, ...)`: a list of strings up to NULL. The callee of a C variadic call on
-/// x86_64 and aarch64 finds integer arguments where those of a long parameter list are; reading
-/// stops at the NULL, so no parameter behind it is looked at.
-#[rustfmt::skip]
-#[allow(clippy::too_many_arguments)]
-pub(crate) unsafe extern "C" fn startl(
-    c: *mut lxc_container, useinit: c_int,
-    a0: *const c_char, a1: *const c_char, a2: *const c_char, a3: *const c_char, a4: *const c_char,
-    a5: *const c_char, a6: *const c_char, a7: *const c_char, a8: *const c_char, a9: *const c_char,
-) -> bool {
-    let words = [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, std::ptr::null()];
-    // SAFETY: the array ends with NULL.
-    unsafe { start(c, useinit, words.as_ptr()) }
 }
 
 pub(crate) unsafe extern "C" fn stop(c: *mut lxc_container) -> bool {
     // SAFETY: by the header's contract.
     unsafe {
-        call(c, false, |inner, _| match inner.container.stop() {
+        apart(c, false, false, |container| match container.stop() {
             Err(error) if !error.is_not_running() => Err(error),
             _ => Ok(true),
         })
@@ -78,8 +76,8 @@ pub(crate) unsafe extern "C" fn stop(c: *mut lxc_container) -> bool {
 pub(crate) unsafe extern "C" fn shutdown(c: *mut lxc_container, seconds: c_int) -> bool {
     // SAFETY: by the header's contract.
     unsafe {
-        call(c, false, |inner, _| {
-            match inner.container.shutdown(timeout(seconds), |_| true) {
+        apart(c, false, true, |container| {
+            match container.shutdown(timeout(seconds), |_| true) {
                 Ok(outcome) => Ok(seconds == 0 || outcome == Outcome::Done),
                 Err(error) if error.is_not_running() => Ok(true),
                 Err(error) => Err(error),
@@ -90,14 +88,18 @@ pub(crate) unsafe extern "C" fn shutdown(c: *mut lxc_container, seconds: c_int) 
 
 pub(crate) unsafe extern "C" fn reboot(c: *mut lxc_container) -> bool {
     // SAFETY: by the header's contract.
-    unsafe { call(c, false, |inner, _| inner.container.reboot().map(|()| true)) }
+    unsafe {
+        apart(c, false, true, |container| {
+            container.reboot().map(|()| true)
+        })
+    }
 }
 
 pub(crate) unsafe extern "C" fn reboot2(c: *mut lxc_container, seconds: c_int) -> bool {
     // SAFETY: by the header's contract.
     unsafe {
-        call(c, false, |inner, _| {
-            let outcome = inner.container.reboot_wait(timeout(seconds), |_| true)?;
+        apart(c, false, true, |container| {
+            let outcome = container.reboot_wait(timeout(seconds), |_| true)?;
             Ok(seconds == 0 || outcome == Outcome::Done)
         })
     }
@@ -105,20 +107,22 @@ pub(crate) unsafe extern "C" fn reboot2(c: *mut lxc_container, seconds: c_int) -
 
 pub(crate) unsafe extern "C" fn freeze(c: *mut lxc_container) -> bool {
     // SAFETY: by the header's contract.
-    unsafe {
-        call(c, false, |inner, _| {
-            inner.container.freeze(None).map(|()| true)
-        })
-    }
+    unsafe { freezer(c, |container| container.freeze(None)) }
 }
 
 pub(crate) unsafe extern "C" fn unfreeze(c: *mut lxc_container) -> bool {
     // SAFETY: by the header's contract.
-    unsafe {
-        call(c, false, |inner, _| {
-            inner.container.unfreeze(None).map(|()| true)
-        })
-    }
+    unsafe { freezer(c, |container| container.unfreeze(None)) }
+}
+
+/// # Safety
+/// As [`apart`].
+unsafe fn freezer(
+    c: *mut lxc_container,
+    job: impl FnOnce(&rlxc::Container) -> Result<(), Error>,
+) -> bool {
+    // SAFETY: by the caller's word.
+    unsafe { has_config(c) && apart(c, false, false, |container| job(container).map(|()| true)) }
 }
 
 pub(crate) unsafe extern "C" fn wait(
@@ -131,21 +135,10 @@ pub(crate) unsafe extern "C" fn wait(
         let Some(Ok(states)) = text(states).map(str::parse::<StateSet>) else {
             return false;
         };
-        // Not under the lock: another thread may stop the container meanwhile.
-        let place = call(c, None, |inner, _| {
-            Ok(Some((
-                inner.container.name().to_owned(),
-                inner.container.lxcpath().to_owned(),
-            )))
-        });
-        let Some((name, lxcpath)) = place else {
-            return false;
-        };
-        let Ok(container) = rlxc::Container::without_config(&name, Some(&lxcpath)) else {
-            return false;
-        };
-        let reached = container.wait(states, timeout(seconds));
-        reached.is_ok_and(|state| state.is_some_and(|state: State| states.contains(state)))
+        apart(c, false, false, |container| {
+            let reached = container.wait(states, timeout(seconds))?;
+            Ok(reached.is_some_and(|state| states.contains(state)))
+        })
     }
 }
 
@@ -153,8 +146,11 @@ pub(crate) unsafe extern "C" fn want_daemonize(c: *mut lxc_container, wanted: bo
     // SAFETY: by the header's contract.
     unsafe {
         call(c, false, |inner, c| {
-            c.daemonize = wanted;
-            Ok(inner.container.document.is_some())
+            let there = inner.container.document.is_some();
+            if there {
+                c.daemonize = wanted;
+            }
+            Ok(there)
         })
     }
 }
@@ -163,8 +159,11 @@ pub(crate) unsafe extern "C" fn want_close_all_fds(c: *mut lxc_container, wanted
     // SAFETY: by the header's contract.
     unsafe {
         call(c, false, |inner, _| {
-            inner.close_all_fds = wanted;
-            Ok(inner.container.document.is_some())
+            let there = inner.container.document.is_some();
+            if there {
+                inner.close_all_fds = wanted;
+            }
+            Ok(there)
         })
     }
 }

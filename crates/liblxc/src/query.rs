@@ -5,9 +5,9 @@ use std::os::fd::{BorrowedFd, IntoRawFd as _, OwnedFd};
 
 use rlxc::monitor::protocol::ConsoleLogRequest;
 use rlxc::runtime_control::ConsoleOptions;
-use rlxc::{Error, Family, State};
+use rlxc::{Container, Error, Family, State};
 
-use crate::abi::{Inner, call, lxc_container};
+use crate::abi::{apart, lxc_container};
 use crate::memory::{fill, give, give_list, text};
 
 const STATES: [&CStr; 8] = [
@@ -29,7 +29,7 @@ pub(crate) fn state_name(state: State) -> *const c_char {
 
 pub(crate) unsafe extern "C" fn is_defined(c: *mut lxc_container) -> bool {
     // SAFETY: by the header's contract.
-    unsafe { call(c, false, |inner, _| Ok(inner.container.is_defined())) }
+    unsafe { apart(c, false, false, |container| Ok(container.is_defined())) }
 }
 
 pub(crate) unsafe extern "C" fn state(c: *mut lxc_container) -> *const c_char {
@@ -40,27 +40,27 @@ pub(crate) unsafe extern "C" fn state(c: *mut lxc_container) -> *const c_char {
     };
     // SAFETY: by the header's contract.
     unsafe {
-        call(c, unknown, |inner, _| {
-            inner.container.state().map(state_name)
+        apart(c, unknown, false, |container| {
+            container.state().map(state_name)
         })
     }
 }
 
 pub(crate) unsafe extern "C" fn is_running(c: *mut lxc_container) -> bool {
     // SAFETY: by the header's contract.
-    unsafe { call(c, false, |inner, _| Ok(inner.container.is_running())) }
+    unsafe { apart(c, false, false, |container| Ok(container.is_running())) }
 }
 
 pub(crate) unsafe extern "C" fn may_control(c: *mut lxc_container) -> bool {
     // SAFETY: by the header's contract.
-    unsafe { call(c, false, |inner, _| Ok(inner.container.may_control())) }
+    unsafe { apart(c, false, false, |container| Ok(container.may_control())) }
 }
 
 pub(crate) unsafe extern "C" fn init_pid(c: *mut lxc_container) -> libc::pid_t {
     // SAFETY: by the header's contract.
     unsafe {
-        call(c, -1, |inner, _| {
-            Ok(inner.container.init_pid()?.unwrap_or(-1))
+        apart(c, -1, false, |container| {
+            Ok(container.init_pid()?.unwrap_or(-1))
         })
     }
 }
@@ -68,11 +68,11 @@ pub(crate) unsafe extern "C" fn init_pid(c: *mut lxc_container) -> libc::pid_t {
 /// A descriptor, or a negative errno.
 unsafe fn descriptor(
     c: *mut lxc_container,
-    ask: impl FnOnce(&Inner) -> Result<OwnedFd, Error>,
+    ask: impl FnOnce(&Container) -> Result<OwnedFd, Error>,
 ) -> c_int {
     // SAFETY: by the caller's word.
     unsafe {
-        call(c, -libc::EBADF, |inner, _| match ask(inner) {
+        apart(c, -libc::EBADF, false, |container| match ask(container) {
             Ok(fd) => Ok(fd.into_raw_fd()),
             Err(error) => Ok(-error.errno().max(1)),
         })
@@ -81,12 +81,12 @@ unsafe fn descriptor(
 
 pub(crate) unsafe extern "C" fn init_pidfd(c: *mut lxc_container) -> c_int {
     // SAFETY: by the header's contract.
-    unsafe { descriptor(c, |inner| inner.container.init_pidfd()) }
+    unsafe { descriptor(c, |container| container.init_pidfd()) }
 }
 
 pub(crate) unsafe extern "C" fn devpts_fd(c: *mut lxc_container) -> c_int {
     // SAFETY: by the header's contract.
-    unsafe { descriptor(c, |inner| inner.container.devpts_fd()) }
+    unsafe { descriptor(c, |container| container.devpts_fd()) }
 }
 
 /// The listener of a container that this very process monitors: none, since the monitor is a
@@ -97,14 +97,14 @@ pub(crate) unsafe extern "C" fn seccomp_notify_fd(_c: *mut lxc_container) -> c_i
 
 pub(crate) unsafe extern "C" fn seccomp_notify_fd_active(c: *mut lxc_container) -> c_int {
     // SAFETY: by the header's contract.
-    unsafe { descriptor(c, |inner| inner.container.seccomp_notify_fd_active()) }
+    unsafe { descriptor(c, |container| container.seccomp_notify_fd_active()) }
 }
 
 pub(crate) unsafe extern "C" fn get_interfaces(c: *mut lxc_container) -> *mut *mut c_char {
     // SAFETY: by the header's contract.
     unsafe {
-        call(c, std::ptr::null_mut(), |inner, _| {
-            Ok(give_list(&inner.container.interfaces()?))
+        apart(c, std::ptr::null_mut(), false, |container| {
+            Ok(give_list(&container.interfaces()?))
         })
     }
 }
@@ -125,9 +125,9 @@ pub(crate) unsafe extern "C" fn get_ips(
             Some("inet6") => Some(Family::Inet6),
             Some(_) => return none,
         };
-        call(c, none, |inner, _| {
+        apart(c, none, false, |container| {
             let scope = u32::try_from(scope).unwrap_or(0);
-            let ips = inner.container.ips(interface, family, scope)?;
+            let ips = container.ips(interface, family, scope)?;
             Ok(if ips.is_empty() {
                 none
             } else {
@@ -146,8 +146,8 @@ pub(crate) unsafe extern "C" fn get_cgroup_item(
     // SAFETY: by the header's contract.
     unsafe {
         let Some(file) = text(file) else { return -1 };
-        call(c, -1, |inner, _| {
-            Ok(fill(&inner.container.cgroup_item(file)?, buffer, size))
+        apart(c, -1, false, |container| {
+            Ok(fill(&container.cgroup_item(file)?, buffer, size))
         })
     }
 }
@@ -162,8 +162,8 @@ pub(crate) unsafe extern "C" fn set_cgroup_item(
         let (Some(file), Some(value)) = (text(file), text(value)) else {
             return false;
         };
-        call(c, false, |inner, _| {
-            inner.container.set_cgroup_item(file, value).map(|()| true)
+        apart(c, false, false, |container| {
+            container.set_cgroup_item(file, value).map(|()| true)
         })
     }
 }
@@ -178,8 +178,8 @@ pub(crate) unsafe extern "C" fn console_getfd(
     }
     // SAFETY: by the header's contract; the pointers are not NULL.
     unsafe {
-        call(c, -1, |inner, _| {
-            let tty = inner.container.console_getfd(*number)?;
+        apart(c, -1, false, |container| {
+            let tty = container.console_getfd(*number)?;
             *number = tty.number;
             *ptx = tty.ptx.into_raw_fd();
             Ok(tty.holder.into_raw_fd())
@@ -200,14 +200,14 @@ pub(crate) unsafe extern "C" fn console(
     }
     // SAFETY: by the header's contract; the descriptors are open for the length of the call.
     unsafe {
-        call(c, -1, |inner, _| {
+        apart(c, -1, false, |container| {
             let options = ConsoleOptions {
                 tty,
                 stdin: BorrowedFd::borrow_raw(stdin),
                 stdout: BorrowedFd::borrow_raw(stdout),
                 escape: u8::try_from(escape).ok().filter(|key| *key != 0),
             };
-            inner.container.console(&options, |_| ()).map(|_| 0)
+            container.console(&options, |_| ()).map(|_| 0)
         })
     }
 }
@@ -240,8 +240,8 @@ pub(crate) unsafe extern "C" fn console_log(c: *mut lxc_container, log: *mut Con
             read_max,
             write_logfile: false,
         };
-        call(c, -libc::EINVAL, |inner, _| {
-            match inner.container.console_log(&request) {
+        apart(c, -libc::EINVAL, false, |container| {
+            match container.console_log(&request) {
                 Ok(bytes) => {
                     if log.read {
                         if !log.read_max.is_null() {

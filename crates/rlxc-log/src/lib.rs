@@ -12,9 +12,11 @@ mod filter;
 mod level;
 mod line;
 mod subscriber;
+mod switch;
 
 pub use file::{LogError, default_path, open};
 pub use filter::{BadFilter, Filter};
 pub use level::{Level, UnknownLevel};
 pub use line::{LINE_MAX, Line};
 pub use subscriber::{LogSubscriber, Settings, descriptors, install};
+pub use switch::replace;

@@ -48,6 +48,9 @@ pub(crate) enum Source {
     Directory {
         path: PathBuf,
         options: Box<MountEntry>,
+        /// Detached by a privileged monitor for a container with id maps: what lies above the
+        /// directory may be closed to the container's root, as LXD keeps it.
+        tree: Option<OwnedFd>,
     },
     /// A file system of its own, mounted detached by the monitor.
     Device {
@@ -80,9 +83,9 @@ impl Source {
             Some("overlay" | "overlayfs") => overlay(&rootfs.source, options),
             Some("dir" | "btrfs") => {
                 let path = directory(Path::new(&rootfs.source))?;
-                Ok(Self::Directory { path, options })
+                Ok(Self::of_directory(plan, path, options))
             }
-            None => Self::of_path(Path::new(&rootfs.source), options),
+            None => Self::of_path(plan, Path::new(&rootfs.source), options),
             Some(other) => {
                 let backend = Backend::from_str(other);
                 let backend = backend.at(STEP, format!("lxc.rootfs.path = {other}:"))?;
@@ -91,15 +94,27 @@ impl Source {
         }
     }
 
+    fn of_directory(plan: &Plan, path: PathBuf, options: Box<MountEntry>) -> Self {
+        let how = mount::OPEN_TREE_CLONE | mount::AT_RECURSIVE;
+        // Refused to a monitor without privilege: the child opens it then.
+        let tree = (!plan.id_maps.is_empty() && plan.privileged)
+            .then(|| mount::open_tree_at(&path, how).ok())
+            .flatten();
+        Self::Directory {
+            path,
+            options,
+            tree,
+        }
+    }
+
     /// A path without the name of a backend: what it is decides.
-    fn of_path(path: &Path, options: Box<MountEntry>) -> Result<Self, StartError> {
+    fn of_path(plan: &Plan, path: &Path, options: Box<MountEntry>) -> Result<Self, StartError> {
         let about = format!("lxc.rootfs.path = {}", path.display());
         let text = path.to_string_lossy();
         let rootfs = Rootfs::parse(&text).map_err(|error| storage_error(&about, &error))?;
         match rootfs.backend {
             Backend::Dir | Backend::Btrfs => {
-                let path = path.to_owned();
-                Ok(Self::Directory { path, options })
+                Ok(Self::of_directory(plan, path.to_owned(), options))
             }
             backend => Self::mounted(backend, &text, &options),
         }
@@ -168,14 +183,22 @@ impl Source {
         let target = Root::open_host(&rootfs.mount).at_path(STEP, &rootfs.mount)?;
         match self {
             Self::Host => Ok(()),
-            Self::Directory { path, options } => {
+            Self::Directory {
+                path,
+                options,
+                tree: own,
+            } => {
                 let how = mount::OPEN_TREE_CLONE | mount::AT_RECURSIVE;
-                let tree = match tree {
-                    Some(tree) => tree,
-                    None => mount::open_tree_at(path, how).at_path(STEP, path)?,
+                let opened;
+                let tree = match (&tree, own) {
+                    (Some(tree), _) | (None, Some(tree)) => tree,
+                    (None, None) => {
+                        opened = mount::open_tree_at(path, how).at_path(STEP, path)?;
+                        &opened
+                    }
                 };
-                restrict(&tree, options).at(STEP, "lxc.rootfs.options")?;
-                mount::attach(&tree, &target).at_path(STEP, &rootfs.mount)
+                restrict(tree, options).at(STEP, "lxc.rootfs.options")?;
+                mount::attach(tree, &target).at_path(STEP, &rootfs.mount)
             }
             Self::Device {
                 path, tree: own, ..

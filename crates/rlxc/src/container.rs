@@ -12,7 +12,7 @@ use crate::global::default_lxcpath;
 ///
 /// The container need not exist. Methods that ask the running container do so by its command
 /// socket, with a deadline ([`Container::set_timeout`]).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Container {
     name: String,
     lxcpath: PathBuf,
@@ -125,6 +125,28 @@ impl Container {
     /// Limits how long a question to the monitor may take; `None`: the default of 5 seconds.
     pub fn set_timeout(&mut self, deadline: Option<Duration>) {
         self.deadline = deadline;
+    }
+
+    /// The same container without the configuration in memory: for questions to the running one.
+    pub fn questions(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            lxcpath: self.lxcpath.clone(),
+            config_file: self.config_file.clone(),
+            document: None,
+            deadline: self.deadline,
+        }
+    }
+
+    /// Removes what a killed create or copy left below its name; one that goes on is left alone.
+    ///
+    /// # Errors
+    /// [`Error::Path`], [`Error::Storage`] when something cannot be removed.
+    pub fn remove_leftover(&self) -> Result<()> {
+        match rlxc_monitor::lock::Partial::look(&self.dir())? {
+            rlxc_monitor::lock::PartialState::Leftover => self.clean_leftover(),
+            _ => Ok(()),
+        }
     }
 
     /// Whether its configuration file exists.

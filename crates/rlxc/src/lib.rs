@@ -32,7 +32,7 @@ mod snapshot;
 mod start;
 
 pub use autostart::{AutostartEntry, AutostartFilter, autostart_order};
-pub use checkpoint::{Migrate, MigrateOptions};
+pub use checkpoint::{Migrate, MigrateOptions, criu_features};
 pub use clone::CopyOptions;
 pub use container::Container;
 pub use create::CreateOptions;

@@ -73,12 +73,13 @@ impl Run for Checkpoint {
                 let text = format!("{} is running, not restoring", container.name());
                 return Err(Failure::new(text));
             }
-            return Err(Failure::new(format!(
-                "restoring {} from {} is not possible: a restored container would have no monitor in this version",
-                container.name(),
-                directory.display()
-            ))
-            .remedy("restore with LXC's lxc-checkpoint; the images are compatible with it"));
+            container.restore(&MigrateOptions {
+                directory,
+                verbose: self.verbose,
+                action_script: self.action_script,
+                ..MigrateOptions::default()
+            })?;
+            return Ok(0);
         }
         if !container.is_running() {
             return Err(Failure::new(format!("{} is not running", container.name())));

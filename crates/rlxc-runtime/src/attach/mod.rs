@@ -201,6 +201,10 @@ fn plan<'a>(
             let path = environment::path_of(&environment);
             Task::Exec(Candidates::new(argv, path).ok_or(AttachError::NoProgram)?)
         }
+        AttachTask::Program(program, argv) => {
+            let path = environment::path_of(&environment);
+            Task::Exec(Candidates::of_program(&program, argv, path))
+        }
         AttachTask::Shell => Task::Shell,
         AttachTask::Call(callback) => Task::Call(callback),
     };

@@ -91,6 +91,8 @@ pub enum AttachTask {
     /// Execute a program; a name without slash is searched for along the process's PATH. The exit
     /// status is 126 when it cannot be executed, 127 when it is not there, 255 for other failures
     Exec(Vec<CString>),
+    /// As `Exec`, with a program that need not be what the first argument says
+    Program(CString, Vec<CString>),
     /// Execute the user's shell
     Shell,
     /// Call a function; its result is the exit status

@@ -48,9 +48,15 @@ impl Candidates {
     ///
     /// Returns `None` when `argv` is empty.
     pub fn new(argv: Vec<CString>, path: &[u8]) -> Option<Self> {
-        let program = argv.first()?.to_bytes();
+        let program = argv.first()?.clone();
+        Some(Self::of_program(&program, argv, path))
+    }
+
+    /// As [`Candidates::new`], with a program that need not be what `argv[0]` says.
+    pub fn of_program(name: &CStr, argv: Vec<CString>, path: &[u8]) -> Self {
+        let program = name.to_bytes();
         let paths = match program.contains(&b'/') || program.is_empty() {
-            true => vec![argv.first()?.clone()],
+            true => vec![name.to_owned()],
             false => path
                 .split(|b| *b == b':')
                 .filter_map(|dir| join(dir, program))
@@ -59,11 +65,11 @@ impl Candidates {
         let argv = StringArray::new(argv);
         let mut script = vec![Cell::new(SHELL.as_ptr()), Cell::new(ptr::null())];
         script.extend(argv.pointers.iter().skip(1).map(|p| Cell::new(*p)));
-        Some(Self {
+        Self {
             paths,
             argv,
             script,
-        })
+        }
     }
 }
 
