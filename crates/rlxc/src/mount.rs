@@ -5,6 +5,7 @@ use std::path::Path;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::mount::{MntFlags, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::unistd::{Gid, Uid};
 use rlxc_sys::mount::{self, FsContext, MountAttr, OPEN_TREE_CLONE};
 
 use crate::container::Container;
@@ -55,7 +56,12 @@ impl Container {
             }
         };
         let path = target.to_owned();
+        let owner = root_of(pid);
         in_mount_namespace(pid, move |root| {
+            // A mount point that has to be made is the container's: a file system of its own
+            // knows no other owner.
+            nix::unistd::setfsgid(owner.1);
+            nix::unistd::setfsuid(owner.0);
             let place = open_target(root, &path, is_dir)?;
             mount::attach(tree, place)
         })
@@ -77,6 +83,22 @@ impl Container {
         })
         .map_err(Error::path("unmount", target))
     }
+}
+
+/// The ids that are 0 in the user namespace of `pid`.
+fn root_of(pid: i32) -> (Uid, Gid) {
+    let first = |file: &str| {
+        let map = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let mut lines = map.lines().map(str::split_whitespace);
+        lines.find_map(|mut words| match (words.next(), words.next()) {
+            (Some("0"), Some(outside)) => outside.parse().ok(),
+            _ => None,
+        })
+    };
+    (
+        Uid::from_raw(first("uid_map").unwrap_or(0)),
+        Gid::from_raw(first("gid_map").unwrap_or(0)),
+    )
 }
 
 fn clone_host(source: &Path, flags: u64, attributes: u64) -> Result<OwnedFd> {
@@ -131,6 +153,9 @@ fn open_target(root: &File, path: &Path, dir: bool) -> std::io::Result<OwnedFd> 
             Ok(open()?)
         }
         Err(nix::errno::Errno::ENOENT) => {
+            if let Some(parent) = path.parent() {
+                std::fs::DirBuilder::new().recursive(true).create(parent)?;
+            }
             std::fs::OpenOptions::new()
                 .write(true)
                 .create_new(true)

@@ -85,8 +85,6 @@ pub(super) fn run(
     if let Some(listener) = talk.listener.take() {
         client.add_seccomp_listener(listener.as_fd())?;
     }
-    // Last of all: the process may be gone a moment later.
-    send(talk.socket.as_fd(), &[0], &[], false).map_err(AttachError::call("wake the process"))?;
     let attached = talk.attached.take();
     let pid = attached.as_ref().map_or(0, |child| child.pid);
     let pidfd = attached.and_then(Child::release);

@@ -197,9 +197,7 @@ fn attached(plan: &AttachPlan<'_>, socket: RawFd, mask: &libc::sigset_t) -> ! {
         let _ = tell(socket, Report::Failed(step, errno));
         exit(255);
     }
-    // The task begins when the caller has done its part: whoever learns our pid from the caller
-    // may count on finding us before a short task is over.
-    if tell(socket, Report::Ready).is_err() || hear(socket).is_err() {
+    if tell(socket, Report::Ready).is_err() {
         exit(255);
     }
     // SAFETY: the socket is ours; the pointer array is NUL-terminated and lives as long as the
