@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_int};
 use std::os::unix::ffi::OsStrExt as _;
 
 use crate::abi::{apart, call, has_config, lxc_container};
-use crate::memory::{fill, give, path, release, text};
+use crate::memory::{fill, fill_whole, give, path, release, text};
 
 pub(crate) unsafe extern "C" fn load_config(c: *mut lxc_container, file: *const c_char) -> bool {
     // SAFETY: by the header's contract.
@@ -69,6 +69,48 @@ pub(crate) unsafe extern "C" fn clear_config_item(
     }
 }
 
+/// Whether LXC copies the key's value whole or not at all; all others it prints, and cuts them.
+fn is_text(key: &str) -> bool {
+    const NETWORK: [&str; 8] = [
+        "link",
+        "name",
+        "hwaddr",
+        "mtu",
+        "script.up",
+        "script.down",
+        "veth.pair",
+        "type",
+    ];
+    if let Some(rest) = key.strip_prefix("lxc.net.") {
+        return rest
+            .split_once('.')
+            .is_some_and(|(_, sub)| NETWORK.contains(&sub));
+    }
+    matches!(
+        key,
+        "lxc.apparmor.profile"
+            | "lxc.console.logfile"
+            | "lxc.console.path"
+            | "lxc.execute.cmd"
+            | "lxc.init.cmd"
+            | "lxc.init.cwd"
+            | "lxc.log.file"
+            | "lxc.log.level"
+            | "lxc.log.syslog"
+            | "lxc.mount.fstab"
+            | "lxc.rootfs.mount"
+            | "lxc.rootfs.options"
+            | "lxc.rootfs.path"
+            | "lxc.seccomp.notify.cookie"
+            | "lxc.seccomp.notify.proxy"
+            | "lxc.seccomp.profile"
+            | "lxc.selinux.context"
+            | "lxc.selinux.context.keyring"
+            | "lxc.tty.dir"
+            | "lxc.uts.name"
+    )
+}
+
 pub(crate) unsafe extern "C" fn get_config_item(
     c: *mut lxc_container,
     key: *const c_char,
@@ -79,6 +121,7 @@ pub(crate) unsafe extern "C" fn get_config_item(
     unsafe {
         let Some(key) = text(key) else { return -1 };
         call(c, -1, |inner, _| match inner.container.item(key) {
+            Ok(value) if is_text(key) => Ok(fill_whole(&value, buffer, size)),
             Ok(value) => Ok(fill(&value, buffer, size)),
             Err(error) => Ok(-error.errno().max(1)),
         })

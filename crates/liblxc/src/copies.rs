@@ -147,6 +147,9 @@ pub(crate) unsafe extern "C" fn snapshot(c: *mut lxc_container, comment: *const 
     unsafe {
         let comment = path(comment);
         call(c, -1, |inner, _| {
+            if !inner.container.is_defined() {
+                return Ok(-1);
+            }
             let number = inner.container.snapshot(comment.as_deref())?;
             Ok(c_int::try_from(number).unwrap_or(-1))
         })

@@ -8,7 +8,7 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
-use rlxc::config::key_is_supported;
+use rlxc::config::KEY_TABLE;
 use rlxc::{Container, default_lxcpath, global_config_item, has_api_extension};
 
 use crate::abi::{Handle, lxc_container};
@@ -27,6 +27,10 @@ pub unsafe extern "C" fn lxc_container_new(
     let made = catch_unwind(|| match open(name, lxcpath.as_deref()) {
         Ok(container) => Handle::make(container),
         Err(error) => {
+            if !matches!(error, rlxc::Error::Config(_)) {
+                tracing::error!("{error}");
+                return std::ptr::null_mut();
+            }
             // LXC says so on standard error, log or not: the caller only learns that it failed.
             let _ = writeln!(
                 std::io::stderr(),
@@ -141,7 +145,8 @@ pub extern "C" fn lxc_get_version() -> *const c_char {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lxc_config_item_is_supported(key: *const c_char) -> bool {
     // SAFETY: NULL or a string by the header's contract.
-    unsafe { text(key) }.is_some_and(key_is_supported)
+    unsafe { text(key) }
+        .is_some_and(|key| KEY_TABLE.iter().any(|row| row.name == key && row.listed))
 }
 
 /// Whether the interface has an extension; NULL: yes.

@@ -54,8 +54,10 @@ pub(crate) unsafe extern "C" fn start(
             Ok(Some(container.start(&options)?.status))
         });
         match status {
-            Some(status) => call(c, false, |_, c| {
-                c.error_num = status.unwrap_or(0);
+            // In the background it stays as it was set on the way in, as with LXC.
+            Some(None) => true,
+            Some(Some(status)) => call(c, false, |_, c| {
+                c.error_num = status;
                 Ok(true)
             }),
             None => false,

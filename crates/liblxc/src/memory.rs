@@ -96,6 +96,17 @@ pub(crate) unsafe fn fill(value: &str, buffer: *mut c_char, size: c_int) -> c_in
     length
 }
 
+/// As [`fill`], but a buffer that is too short is left as it is.
+///
+/// # Safety
+/// As [`fill`].
+pub(crate) unsafe fn fill_whole(value: &str, buffer: *mut c_char, size: c_int) -> c_int {
+    let fits = usize::try_from(size).is_ok_and(|size| size > value.len());
+    let buffer = if fits { buffer } else { std::ptr::null_mut() };
+    // SAFETY: by the caller's word.
+    unsafe { fill(value, buffer, size) }
+}
+
 /// Frees what [`give`] made; NULL is nothing.
 pub(crate) fn release(text: *mut c_char) {
     // SAFETY: only blocks of the C allocator are kept in the structures of this library.

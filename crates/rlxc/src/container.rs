@@ -203,6 +203,15 @@ impl Container {
             self.load_config(Some(&default))?;
         }
         let own = file.is_none_or(|file| file == self.config_file);
+        if own && !self.dir().exists() && self.config_file == self.dir().join("config") {
+            use std::os::unix::fs::DirBuilderExt as _;
+            std::fs::create_dir_all(&self.lxcpath).map_err(Error::path("make", &self.lxcpath))?;
+            std::fs::DirBuilder::new()
+                .mode(0o770)
+                .create(self.dir())
+                .map_err(Error::path("make", self.dir()))?;
+            self.give_to_mapped_root()?;
+        }
         let _lock = match own {
             true => Some(self.lock()?),
             false => None,

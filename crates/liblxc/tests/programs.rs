@@ -1,0 +1,108 @@
+//! C programs for every function: good case, bad case, threads, memory.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::{Place, compile, dropped_in, here, lacks, pass_on_skips, sandboxed, text};
+
+const NEEDS: [(&str, &str); 2] = [("/usr/bin/gcc", "gcc"), ("/bin/busybox", "busybox-static")];
+
+fn template() -> PathBuf {
+    here().join("../../templates/lxc-busybox")
+}
+
+/// Runs the program with template and lxcpath; `before` are words before its name.
+fn passes(name: &str, drop: &Place, program: &Path, before: &[&str]) {
+    let lxcpath = Place::new(name);
+    let mut command = match before.split_first() {
+        None => sandboxed(drop, program),
+        Some((first, rest)) => {
+            let mut command = sandboxed(drop, first);
+            command.args(rest).arg(program);
+            command
+        }
+    };
+    // A run with the sanitizer ends with an error when memory was lost.
+    command.env("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0");
+    let output = command
+        .arg(template())
+        .arg(lxcpath.path())
+        .output()
+        .unwrap();
+    let said = text(&output);
+    pass_on_skips(&said);
+    assert!(output.status.success(), "{}: {said}", output.status);
+    let counted = said.lines().find(|line| line.contains(" checks, "));
+    println!("{}", counted.unwrap_or_default());
+    assert!(
+        counted.is_some_and(|line| line.ends_with(", 0 failures")),
+        "{said}"
+    );
+}
+
+/// The sanitizer's allocator serves the library as well: what either forgets or frees twice is found.
+const SANITIZED: [&str; 2] = ["-fsanitize=address", "-fno-omit-frame-pointer"];
+
+#[test]
+fn what_needs_no_running_container_answers_as_lxc_does() {
+    if lacks(true, &NEEDS) {
+        return;
+    }
+    let drop = dropped_in("offline");
+    let program = compile("offline.c", &drop, &SANITIZED);
+    passes("offline", &drop, &program, &[]);
+    // The same program on Debian's library: what is expected of us is what LXC does.
+    if lacks(
+        true,
+        &[("/usr/lib/x86_64-linux-gnu/liblxc.so.1", "liblxc1")],
+    ) {
+        return;
+    }
+    let program = compile("offline.c", &drop, &[]);
+    passes(
+        "offline-lxc",
+        &drop,
+        &program,
+        &["env", "LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu"],
+    );
+}
+
+#[test]
+fn every_function_serves_a_container_from_create_to_destroy() {
+    if lacks(true, &NEEDS) {
+        return;
+    }
+    let drop = dropped_in("life");
+    let program = compile("life.c", &drop, &SANITIZED);
+    passes("life", &drop, &program, &[]);
+}
+
+#[test]
+fn eight_threads_start_containers_and_others_share_an_object() {
+    if lacks(true, &NEEDS) {
+        return;
+    }
+    let drop = dropped_in("threads");
+    let program = compile("threads.c", &drop, &[]);
+    passes("threads", &drop, &program, &[]);
+}
+
+#[test]
+fn valgrind_finds_no_fault_in_the_calls() {
+    if lacks(true, &NEEDS) || lacks(true, &[("/usr/bin/valgrind", "valgrind")]) {
+        return;
+    }
+    let drop = dropped_in("valgrind");
+    let valgrind = [
+        "valgrind",
+        "-q",
+        "--leak-check=full",
+        "--show-leak-kinds=definite,indirect",
+        "--errors-for-leak-kinds=definite,indirect",
+        "--error-exitcode=9",
+    ];
+    let program = compile("offline.c", &drop, &[]);
+    passes("valgrind", &drop, &program, &valgrind);
+}
