@@ -29,22 +29,59 @@ pub(crate) struct BdevSpecs {
 }
 
 impl BdevSpecs {
+    /// What `kind` of storage (one, or a list joined by commas) needs. The rest is not looked at:
+    /// programs leave it as it happens to be, and those of LXC 5 do not have the last member.
+    ///
     /// # Safety
-    /// Each member is NULL or a string.
-    unsafe fn read(&self) -> Specs {
+    /// `specs` is NULL, or each member that the kind needs is there, and NULL or a string.
+    unsafe fn read(specs: *const Self, kind: Option<&str>) -> Specs {
+        if specs.is_null() {
+            return Specs::default();
+        }
+        let kinds = kind.unwrap_or("dir");
+        let is = |name: &str| {
+            kinds
+                .split(',')
+                .any(|kind| kind.trim() == name || kind.trim() == "best")
+        };
+        let block = ["loop", "lvm", "rbd", "nbd"].into_iter().any(is);
         // SAFETY: by the caller's word.
         let owned = |word| unsafe { text(word) }.map(str::to_owned);
-        let [vg, lv, thinpool] = self.lvm.map(owned);
-        let [rbdname, rbdpool, rbduser] = self.rbd.map(owned);
+        // SAFETY: by the caller's word; no reference to the whole, which may be shorter.
+        let member = |wanted: bool, at: *const *const c_char| match wanted {
+            // SAFETY: as above.
+            true => owned(unsafe { at.read() }),
+            false => None,
+        };
+        let rbd = kinds.split(',').any(|kind| kind.trim() == "rbd");
+        // SAFETY: addresses within the structure, by the caller's word.
+        let lvm = |n: usize| {
+            // SAFETY: as above.
+            member(is("lvm"), unsafe {
+                (&raw const (*specs).lvm).cast::<*const c_char>().add(n)
+            })
+        };
+        // SAFETY: as above.
+        let rbd = |n: usize| {
+            // SAFETY: as above.
+            member(rbd, unsafe {
+                (&raw const (*specs).rbd).cast::<*const c_char>().add(n)
+            })
+        };
+        let (vg, lv, thinpool) = (lvm(0), lvm(1), lvm(2));
+        let (rbdname, rbdpool, rbduser) = (rbd(0), rbd(1), rbd(2));
         Specs {
-            fstype: owned(self.fstype),
-            fssize: Some(self.fssize).filter(|n| *n > 0),
-            zfsroot: owned(self.zfsroot),
+            // SAFETY: as above.
+            fstype: member(block, unsafe { &raw const (*specs).fstype }),
+            // SAFETY: by the caller's word.
+            fssize: block.then(|| unsafe { (*specs).fssize }).filter(|n| *n > 0),
+            // SAFETY: as above.
+            zfsroot: member(is("zfs"), unsafe { &raw const (*specs).zfsroot }),
             lv,
             vg,
             thinpool,
             // SAFETY: by the caller's word.
-            dir: unsafe { path(self.dir) },
+            dir: is("dir").then(|| unsafe { path((*specs).dir) }).flatten(),
             rbdname,
             rbdpool,
             rbduser,
@@ -62,14 +99,12 @@ pub(crate) unsafe extern "C" fn create(
 ) -> bool {
     // SAFETY: by the header's contract.
     unsafe {
-        let specs = match specs.as_ref() {
-            Some(specs) => specs.read(),
-            None => Specs::default(),
-        };
+        let backend = text(bdevtype);
+        let specs = BdevSpecs::read(specs, backend);
         let options = CreateOptions {
             template: text(template).map(str::to_owned),
             arguments: list(argv),
-            backend: text(bdevtype).map(str::to_owned),
+            backend: backend.map(str::to_owned),
             specs,
             quiet: flags & CREATE_QUIET != 0,
             progress: None,

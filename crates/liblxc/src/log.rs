@@ -100,6 +100,7 @@ impl Wanted {
             file,
             syslog: None,
             stderr: !self.quiet,
+            filter: None,
         };
         rlxc_log::replace(settings);
         *opened = Some(Opened {

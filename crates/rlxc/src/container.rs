@@ -210,7 +210,10 @@ impl Container {
                 .mode(0o770)
                 .create(self.dir())
                 .map_err(Error::path("make", self.dir()))?;
-            self.give_to_mapped_root()?;
+            self.give_to_mapped_root(&rlxc_storage::Rootfs::at(
+                rlxc_storage::Backend::Dir,
+                &self.dir().join("rootfs"),
+            ))?;
         }
         let _lock = match own {
             true => Some(self.lock()?),

@@ -38,11 +38,15 @@ impl Container {
     pub fn create(&mut self, options: &CreateOptions) -> Result<()> {
         let _lock = self.lock()?;
         self.clean_leftover()?;
-        if self.config_file().exists() {
+        let template = options.template.as_deref().filter(|name| *name != "none");
+        // As with LXC a saved configuration alone can still be given its root file system.
+        if self.config_file().exists() && template.is_none() && self.document.is_some() {
+            return self.save_unlocked();
+        }
+        if self.config_file().exists() && self.has_rootfs()? {
             let message = format!("container {} exists already", self.name());
             return Err(Error::refused(Errno::EEXIST, message));
         }
-        let template = options.template.as_deref().filter(|name| *name != "none");
         let template = template.map(find_template).transpose()?;
         if self.document.is_none() {
             let file = GlobalConfig::load().default_config();
@@ -59,6 +63,22 @@ impl Container {
         partial.finish()?;
         let _ = std::fs::remove_file(self.dir().join(FOREIGN));
         Ok(())
+    }
+
+    /// Whether its configuration, in memory or else saved, names storage that is there.
+    fn has_rootfs(&self) -> Result<bool> {
+        let saved;
+        let container = match &self.document {
+            Some(_) => self,
+            None => {
+                saved = Self::new(self.name(), Some(self.lxcpath()))?;
+                &saved
+            }
+        };
+        let rootfs = rootfs_of(container.config()?)?;
+        Ok(rootfs.is_some_and(|rootfs| {
+            !Path::new(&rootfs.path).is_absolute() || Path::new(&rootfs.path).exists()
+        }))
     }
 
     /// Removes what a killed create or copy left.
