@@ -105,10 +105,26 @@ impl Mounted {
             .map_err(Error::at("open the mount point", target))?;
         let attached = match self.is_mount {
             true => rlxc_sys::mount::attach(&self.tree, &place),
-            false => rlxc_sys::mount::clone_tree(&self.tree, true)
+            false => self
+                .clone_directory()
                 .and_then(|copy| rlxc_sys::mount::attach(&copy, &place)),
         };
         attached.map_err(Error::at("mount the rootfs at", target))
+    }
+
+    /// A directory's view, detached. Its descriptor may be of the mount namespace that we come from,
+    /// of which no view can be taken here (open_tree(2), EINVAL): then by its name.
+    fn clone_directory(&self) -> std::io::Result<OwnedFd> {
+        use std::os::fd::AsRawFd as _;
+        match rlxc_sys::mount::clone_tree(&self.tree, true) {
+            Err(error) if error.raw_os_error() == Some(nix::errno::Errno::EINVAL as i32) => {
+                let fd = self.tree.as_raw_fd();
+                let path = std::fs::read_link(format!("/proc/self/fd/{fd}"))?;
+                let how = rlxc_sys::mount::OPEN_TREE_CLONE | rlxc_sys::mount::AT_RECURSIVE;
+                rlxc_sys::mount::open_tree_at(&path, how)
+            }
+            other => other,
+        }
     }
 
     /// The mount's descriptor, and what has to be kept as long as it is used.
