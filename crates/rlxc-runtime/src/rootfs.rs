@@ -113,9 +113,7 @@ impl Source {
         let text = path.to_string_lossy();
         let rootfs = Rootfs::parse(&text).map_err(|error| storage_error(&about, &error))?;
         match rootfs.backend {
-            Backend::Dir | Backend::Btrfs => {
-                Ok(Self::of_directory(plan, path.to_owned(), options))
-            }
+            Backend::Dir | Backend::Btrfs => Ok(Self::of_directory(plan, path.to_owned(), options)),
             backend => Self::mounted(backend, &text, &options),
         }
     }
