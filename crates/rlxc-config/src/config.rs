@@ -58,8 +58,8 @@ pub struct Config {
     pub no_session_keyring: bool,
     /// `lxc.log.*`
     pub log: Log,
-    /// `lxc.monitor.unshare`
-    pub monitor_unshare: bool,
+    /// `lxc.monitor.unshare`: any number but 0 is a yes.
+    pub monitor_unshare: u32,
     /// `lxc.monitor.signal.pdeath`: `None` = the default (SIGKILL); `Some(0)` = none.
     pub monitor_signal_pdeath: Option<i32>,
     /// `lxc.mount.*`

@@ -1,9 +1,7 @@
 //! A configuration as text and as typed values, kept in step.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::path::Path;
-use std::sync::LazyLock;
 
 use crate::config::Config;
 use crate::error::{KeyError, LineError, LoadError, Location, ValueError};
@@ -13,51 +11,8 @@ use crate::legacy;
 use crate::line::{Line, Lines};
 use crate::load::{self, Includes};
 use crate::save;
-
-/// Whether this host has cgroup v2 alone: a v1 key then has no effect.
-static UNIFIED: LazyLock<bool> =
-    LazyLock::new(|| Path::new("/sys/fs/cgroup/cgroup.controllers").exists());
-
-/// What becomes of the limits of cgroup v1 (`lxc.cgroup.FILE`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum V1Limits {
-    /// The host has v1 hierarchies: they are limits like any other.
-    Accept,
-    /// They are kept and have no effect; [`Document::warnings`] tells where they stand.
-    Warn,
-    /// They are an error.
-    Refuse,
-}
-
-impl Default for V1Limits {
-    /// By this host: LXC 7.0.0 fails where LXC 5 and this crate go on with a warning.
-    fn default() -> Self {
-        if *UNIFIED { Self::Warn } else { Self::Accept }
-    }
-}
-
-/// Something that was accepted and has no effect here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
-    /// The line; `None`: set by [`Document::set`].
-    pub at: Option<Location>,
-    /// The key.
-    pub key: String,
-    /// Why it has none, and what to write instead.
-    pub message: String,
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(at) = &self.at {
-            write!(f, "{at}: ")?;
-        }
-        write!(f, "{}: {}", self.key, self.message)
-    }
-}
-
-const NO_V1: &str =
-    "a cgroup v1 limit has no effect on this host, which has cgroup v2 alone: use lxc.cgroup2.FILE";
+use crate::v1::{NO_V1, V1Limits, Warning, is_v1_limit};
+use crate::value;
 
 const INCLUDE: &str = "lxc.include";
 
@@ -84,7 +39,19 @@ pub struct Document {
     origins: Option<Vec<Assignment>>,
     v1_limits: V1Limits,
     warnings: Vec<Warning>,
+    /// Refused numbers that LXC's getter shows all the same.
+    refused: Vec<(&'static str, u32)>,
 }
+
+/// Yes-or-no keys whose handler in LXC stores a number before it refuses it.
+const STORED_FIRST: [&str; 6] = [
+    "lxc.apparmor.allow_incomplete",
+    "lxc.apparmor.allow_nesting",
+    "lxc.autodev",
+    "lxc.console.rotate",
+    "lxc.ephemeral",
+    "lxc.start.auto",
+];
 
 impl Document {
     /// An empty configuration: every key at its default.
@@ -316,7 +283,18 @@ impl Document {
         if self.v1_limits == V1Limits::Refuse && !value.is_empty() && is_v1_limit(key) {
             return Err(failed(key, value, ValueError::new(NO_V1).into()));
         }
-        (row.parse)(&mut self.config, rest, value).map_err(|fault| failed(key, value, fault))
+        let done = (row.parse)(&mut self.config, rest, value);
+        let number = value::uint(value).ok();
+        let stored = number.filter(|_| done.is_err() && STORED_FIRST.contains(&row.name));
+        if done.is_ok() || stored.is_some() {
+            self.refused.retain(|(name, _)| *name != row.name);
+        }
+        if let Some(number) = stored {
+            // As in LXC: a yes, of whatever number.
+            (row.parse)(&mut self.config, rest, "1").map_err(|fault| failed(key, value, fault))?;
+            self.refused.push((row.name, number));
+        }
+        done.map_err(|fault| failed(key, value, fault))
     }
 
     fn include(&mut self, value: &str, includes: &mut Includes) -> Result<(), LoadError> {
@@ -359,6 +337,7 @@ impl Document {
     /// An unknown key, or a network that is not configured.
     pub fn clear(&mut self, key: &str) -> Result<(), KeyError> {
         let (row, rest) = keys::lookup(key).ok_or_else(|| unknown(key))?;
+        self.refused.retain(|(name, _)| *name != row.name);
         (row.clear)(&mut self.config, rest).map_err(|fault| failed(key, "", fault))?;
         self.remove_lines(key);
         self.warn(key, "", || None);
@@ -383,6 +362,9 @@ impl Document {
     /// An unknown key, a network that is not configured, or a key that can only be written.
     pub fn get(&self, key: &str) -> Result<String, KeyError> {
         let (row, rest) = keys::lookup(key).ok_or_else(|| unknown(key))?;
+        if let Some((_, number)) = self.refused.iter().find(|(name, _)| *name == row.name) {
+            return Ok(number.cast_signed().to_string());
+        }
         (row.show)(&self.config, rest).map_err(|fault| failed(key, "", fault))
     }
 
@@ -450,11 +432,6 @@ impl Document {
             source,
         })
     }
-}
-
-/// Whether the key is a limit of cgroup v1, or the family as a whole.
-fn is_v1_limit(key: &str) -> bool {
-    key == "lxc.cgroup" || key.starts_with("lxc.cgroup.") && !keys::is_cgroup_setting(key)
 }
 
 /// `lxc.cgroup.dir*` and `.relative` are settings of their own, not v1 limits.

@@ -213,7 +213,7 @@ fn nets(config: &Config, add: &mut impl FnMut(String, Option<String>, &str)) {
             kind: fresh_kind(&nic.kind),
             ..Nic::default()
         };
-        let untyped = nic.kind == NicKind::Empty && nic.name.as_deref() != Some("lo");
+        let empty = nic.kind == NicKind::Empty && nic.name.as_deref() != Some("lo");
         for sub in SUBKEYS {
             let default = match sub.name {
                 "type" => String::new(),
@@ -222,8 +222,10 @@ fn nets(config: &Config, add: &mut impl FnMut(String, Option<String>, &str)) {
                 _ => (sub.show)(&fresh).unwrap_or_default(),
             };
             let value = match (sub.name, &nic.kind) {
+                // A type that was cleared: first there has to be one.
+                ("type", _) if nic.untyped => Some("none\n\n".to_owned()),
                 // To name the type would name the interface.
-                ("type", _) if untyped => None,
+                ("type", _) if empty => None,
                 ("ipv4.address", _) => Some(addresses(nic)),
                 ("ipv4.gateway", _) => Some(gateway(&nic.ipv4_gateway)),
                 ("ipv6.gateway", _) => Some(gateway(&nic.ipv6_gateway)),

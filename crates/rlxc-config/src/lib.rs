@@ -34,11 +34,12 @@ pub mod paths;
 mod save;
 mod signal;
 mod usernet;
+mod v1;
 mod value;
 
 pub use check::{CheckOptions, Diagnostic, Severity, check, check_text, check_with, render};
 pub use config::*;
-pub use document::{Document, V1Limits, Warning};
+pub use document::Document;
 pub use effective::Effective;
 pub use error::{KeyError, LineError, LoadError, Location, ValueError};
 pub use explain::{Explanation, KeyInfo, all_keys, explain, key_table_markdown};
@@ -53,3 +54,4 @@ pub use mount_entry::mount_flag;
 pub use save::save as replace_file;
 pub use signal::Signal;
 pub use usernet::{Usernet, UsernetName, UsernetRule};
+pub use v1::{V1Limits, Warning};

@@ -174,11 +174,19 @@ impl<'a> Lint<'a> {
                 continue;
             };
             let typed = self.last(&format!("{prefix}type"));
-            if typed.is_none() && nic.kind == NicKind::Empty {
+            if typed.is_none() && nic.kind == NicKind::Empty && !nic.untyped {
                 found.push(first.about_key(
                     Severity::Warning,
                     "no-type",
                     format!("{prefix}type is not set: the network is an empty one"),
+                ));
+            }
+            // A refused type has been told of already.
+            if nic.untyped && typed.is_none() {
+                found.push(first.about_key(
+                    Severity::Error,
+                    "no-type",
+                    format!("{prefix}type is cleared or wrong: the container cannot start"),
                 ));
             }
             let needs_link = matches!(

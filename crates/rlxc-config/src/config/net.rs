@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct Nic {
     /// `.type` with what belongs to that type
     pub kind: NicKind,
+    /// The type was cleared or refused: LXC shows `(null)`, and a start fails
+    pub untyped: bool,
     /// `.flags`
     pub up: bool,
     /// `.hwaddr`, concrete

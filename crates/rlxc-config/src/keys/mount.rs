@@ -21,88 +21,76 @@ const TOKENS: [(&str, u32, u32); 30] = [
     ("sys:mixed", bit::SYS_MASK, bit::SYS_MIXED),
     ("sys:ro", bit::SYS_MASK, bit::SYS_RO),
     ("sys:rw", bit::SYS_MASK, bit::SYS_RW),
-    ("cgroup", bit::CGROUP_MASK, bit::CGROUP_NOSPEC),
-    ("cgroup:mixed", bit::CGROUP_MASK, bit::CGROUP_MIXED),
-    ("cgroup:ro", bit::CGROUP_MASK, bit::CGROUP_RO),
-    ("cgroup:rw", bit::CGROUP_MASK, bit::CGROUP_RW),
+    ("cgroup", CGROUPS, bit::CGROUP_NOSPEC),
+    ("cgroup:mixed", CGROUPS, bit::CGROUP_MIXED),
+    ("cgroup:ro", CGROUPS, bit::CGROUP_RO),
+    ("cgroup:rw", CGROUPS, bit::CGROUP_RW),
     (
         "cgroup:force",
-        FORCE_MASK,
+        CGROUPS,
         bit::CGROUP_NOSPEC | bit::CGROUP_FORCE,
     ),
     (
         "cgroup:mixed:force",
-        FORCE_MASK,
+        CGROUPS,
         bit::CGROUP_MIXED | bit::CGROUP_FORCE,
     ),
     (
         "cgroup:ro:force",
-        FORCE_MASK,
+        CGROUPS,
         bit::CGROUP_RO | bit::CGROUP_FORCE,
     ),
     (
         "cgroup:rw:force",
-        FORCE_MASK,
+        CGROUPS,
         bit::CGROUP_RW | bit::CGROUP_FORCE,
     ),
-    ("cgroup-full", bit::CGROUP_MASK, bit::CGROUP_FULL_NOSPEC),
-    (
-        "cgroup-full:mixed",
-        bit::CGROUP_MASK,
-        bit::CGROUP_FULL_MIXED,
-    ),
-    ("cgroup-full:ro", bit::CGROUP_MASK, bit::CGROUP_FULL_RO),
-    ("cgroup-full:rw", bit::CGROUP_MASK, bit::CGROUP_FULL_RW),
+    ("cgroup-full", CGROUPS, bit::CGROUP_FULL_NOSPEC),
+    ("cgroup-full:mixed", CGROUPS, bit::CGROUP_FULL_MIXED),
+    ("cgroup-full:ro", CGROUPS, bit::CGROUP_FULL_RO),
+    ("cgroup-full:rw", CGROUPS, bit::CGROUP_FULL_RW),
     (
         "cgroup-full:force",
-        FORCE_MASK,
+        CGROUPS,
         bit::CGROUP_FULL_NOSPEC | bit::CGROUP_FORCE,
     ),
     (
         "cgroup-full:mixed:force",
-        FORCE_MASK,
+        CGROUPS,
         bit::CGROUP_FULL_MIXED | bit::CGROUP_FORCE,
     ),
     (
         "cgroup-full:ro:force",
-        FORCE_MASK,
+        CGROUPS,
         bit::CGROUP_FULL_RO | bit::CGROUP_FORCE,
     ),
     (
         "cgroup-full:rw:force",
-        FORCE_MASK,
+        CGROUPS,
         bit::CGROUP_FULL_RW | bit::CGROUP_FORCE,
     ),
-    ("cgroup2", CGROUP2_MASK, bit::CGROUP2_RW | bit::CGROUP_FORCE),
+    ("cgroup2", CGROUPS, bit::CGROUP2_RW | bit::CGROUP_FORCE),
     (
         "cgroup2:force",
-        CGROUP2_MASK,
+        CGROUPS,
         bit::CGROUP2_RW | bit::CGROUP_FORCE,
     ),
-    (
-        "cgroup2:rw",
-        CGROUP2_MASK,
-        bit::CGROUP2_RW | bit::CGROUP_FORCE,
-    ),
+    ("cgroup2:rw", CGROUPS, bit::CGROUP2_RW | bit::CGROUP_FORCE),
     (
         "cgroup2:rw:force",
-        CGROUP2_MASK,
+        CGROUPS,
         bit::CGROUP2_RW | bit::CGROUP_FORCE,
     ),
-    (
-        "cgroup2:ro",
-        CGROUP2_MASK,
-        bit::CGROUP2_RO | bit::CGROUP_FORCE,
-    ),
+    ("cgroup2:ro", CGROUPS, bit::CGROUP2_RO | bit::CGROUP_FORCE),
     (
         "cgroup2:ro:force",
-        CGROUP2_MASK,
+        CGROUPS,
         bit::CGROUP2_RO | bit::CGROUP_FORCE,
     ),
     ("shmounts:", bit::SHMOUNTS, bit::SHMOUNTS),
 ];
-const FORCE_MASK: u32 = bit::CGROUP_MASK | bit::CGROUP_FORCE;
-const CGROUP2_MASK: u32 = bit::CGROUP2_MASK | bit::CGROUP_FORCE;
+/// A cgroup token replaces what any other one has set.
+const CGROUPS: u32 = bit::CGROUP_MASK | bit::CGROUP2_MASK | bit::CGROUP_FORCE;
 
 fn add_token(auto: &mut AutoMounts, value: &str, token: &str) -> Result<(), Fault> {
     if let Some(rest) = token.strip_prefix("shmounts:") {
@@ -138,7 +126,7 @@ fn shown_auto(bits: u32) -> String {
         bit::SYS_MIXED => words.push("sys:mixed"),
         _ => {}
     }
-    let cgroup = bits & (bit::CGROUP_MASK | bit::CGROUP2_MASK | bit::CGROUP_FORCE);
+    let cgroup = bits & CGROUPS;
     let token = TOKENS[7..23]
         .iter()
         .find(|(name, _, b)| *b == cgroup && !name.ends_with(":force"));
@@ -148,26 +136,14 @@ fn shown_auto(bits: u32) -> String {
 
 /// All that is set, in tokens that set the same again.
 pub(crate) fn written_auto(auto: &AutoMounts) -> String {
-    let groups = bit::CGROUP_MASK | bit::CGROUP_FORCE;
-    let v2 = auto.bits & bit::CGROUP2_MASK != 0;
-    let token = |mask: u32, from: std::ops::Range<usize>| {
-        TOKENS[from]
-            .iter()
-            .find(|(.., bits)| auto.bits & mask == *bits)
-            .map(|(name, ..)| (*name).to_owned())
-    };
-    let bits = auto.bits & !(groups | bit::CGROUP2_MASK | bit::SHMOUNTS);
-    let mut words: Vec<String> = shown_auto(bits)
+    let mut words: Vec<String> = shown_auto(auto.bits & !CGROUPS)
         .split(' ')
         .filter(|word| !word.is_empty())
         .map(str::to_owned)
         .collect();
-    // A v2 mount forces: then the v1 group of the same file system needs no word for it.
-    words.extend(match v2 {
-        true => token(bit::CGROUP_MASK, 7..23).filter(|word| !word.ends_with(":force")),
-        false => token(groups, 7..23),
-    });
-    words.extend(token(bit::CGROUP2_MASK | bit::CGROUP_FORCE, 23..29));
+    let cgroups = auto.bits & CGROUPS;
+    let token = TOKENS.iter().find(|(.., bits)| *bits == cgroups);
+    words.extend(token.map(|(name, ..)| (*name).to_owned()));
     if let Some((host, target)) = &auto.shmounts {
         words.push(format!("shmounts:{host}:{target}"));
     }
@@ -179,12 +155,9 @@ pub(super) const ROWS: &[KeyRow] = &[
         "Standard file systems that are mounted in the container.", "proc:mixed sys:mixed cgroup:mixed",
         |c, _, v| {
             if v.is_empty() { c.mounts.auto = AutoMounts::default(); return Ok(()); }
-            let mut auto = c.mounts.auto.clone();
-            for token in v.split([' ', '\t']).filter(|w| !w.is_empty()) {
-                add_token(&mut auto, v, token)?;
-            }
-            c.mounts.auto = auto;
-            Ok(())
+            // As in LXC the tokens before a wrong one stay.
+            v.split([' ', '\t']).filter(|w| !w.is_empty())
+                .try_for_each(|token| add_token(&mut c.mounts.auto, v, token))
         },
         |c, _| Ok(shown_auto(c.mounts.auto.bits)),
         |c, _| { c.mounts.auto = AutoMounts::default(); Ok(()) }),
@@ -250,7 +223,13 @@ pub(super) const ROOTFS: &[KeyRow] = &[
         |c, _| { c.rootfs.mount = None; Ok(()) }),
     row!("lxc.rootfs.options"; "mount options separated by commas; idmap=container", "unset", "1.0",
         "Options that the rootfs is mounted with.", "ro,idmap=container",
-        |c, _, v| { check_options(v)?; c.rootfs.options = text(v); Ok(()) },
+        |c, _, v| {
+            // As in LXC refused options also forget the old ones.
+            c.rootfs.options = None;
+            check_options(v)?;
+            c.rootfs.options = text(v);
+            Ok(())
+        },
         |c, _| Ok(c.rootfs.options.clone().unwrap_or_default()),
         |c, _| { c.rootfs.options = None; Ok(()) }),
     row!("lxc.rootfs.path"; "[BACKEND:]PATH; backends dir btrfs loop lvm nbd overlay overlayfs rbd zfs", "unset (the host's root)", "2.1",

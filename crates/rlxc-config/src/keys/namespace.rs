@@ -39,14 +39,13 @@ fn add(set: &mut NamespaceSet, other: NamespaceSet, value: &str) -> Result<(), F
             ValueError::expected("only one of lxc.namespace.clone and lxc.namespace.keep").into(),
         );
     }
-    let mut new = *set;
+    // As in LXC the names before a wrong one stay.
     for word in value.split([' ', '\t']).filter(|w| !w.is_empty()) {
         let ns = by_name(&word.to_ascii_lowercase()).ok_or_else(|| {
             ValueError::expected("user, mnt, pid, uts, ipc, net, cgroup or time").at(value, word)
         })?;
-        new.insert(ns);
+        set.insert(ns);
     }
-    *set = new;
     Ok(())
 }
 

@@ -116,7 +116,7 @@ pub(crate) fn keys_of(c: &Config, rest: &str) -> Option<Vec<&'static str>> {
     };
     let nic = c.net.get(&index)?;
     let mut keys = vec!["type", "script.up", "script.down"];
-    if nic.kind != NicKind::Empty {
+    if nic.kind != NicKind::Empty || nic.untyped {
         keys.extend([
             "flags",
             "link",
@@ -159,6 +159,6 @@ pub(super) const ROWS: &[KeyRow] = &[
             c.net.clear();
             Ok(())
         },
-        |c, _| Ok(lines(c.net.values().map(|nic| subkeys::kind_name(&nic.kind)))),
+        |c, _| Ok(lines(c.net.values().map(subkeys::listed_kind))),
         |c, _| { c.net.clear(); Ok(()) }),
 ];

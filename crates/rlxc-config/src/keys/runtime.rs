@@ -69,7 +69,7 @@ pub(super) const INIT_TO_MONITOR: &[KeyRow] = &[
         |c, _, v| {
             if v.is_empty() { c.init.groups = None; return Ok(()); }
             let mut new = Vec::new();
-            for word in v.split(',').map(str::trim).filter(|w| !w.is_empty()) {
+            for word in v.split(',').filter(|w| !w.is_empty()) {
                 new.push(value::uint(word).map_err(|e| e.at(v, word))?);
             }
             c.init.groups.get_or_insert_default().extend(new);
@@ -131,9 +131,9 @@ pub(super) const INIT_TO_MONITOR: &[KeyRow] = &[
         |c, _| { c.log.syslog = None; Ok(()) }),
     row!("lxc.monitor.unshare"; "0, or another number for yes", "0", "2.1",
         "Whether the monitor gets a mount namespace of its own before the rootfs is mounted.", "1",
-        |c, _, v| { c.monitor_unshare = !v.is_empty() && value::uint(v)? != 0; Ok(()) },
-        |c, _| Ok(u8::from(c.monitor_unshare).to_string()),
-        |c, _| { c.monitor_unshare = false; Ok(()) }),
+        |c, _, v| { c.monitor_unshare = if v.is_empty() { 0 } else { value::uint(v)? }; Ok(()) },
+        |c, _| Ok(c.monitor_unshare.cast_signed().to_string()),
+        |c, _| { c.monitor_unshare = 0; Ok(()) }),
     row!("lxc.monitor.signal.pdeath"; "a signal by number or name", "SIGKILL", "3.1",
         "Signal that init gets when the monitor dies; 0 for none.", "SIGKILL",
         |c, _, v| {
@@ -268,13 +268,11 @@ pub(super) const SIGNAL_TO_PROC: &[KeyRow] = &[
         "1.0",
         "Whether lxc-autostart starts the container at boot."
     ),
-    uint_key!(
-        "lxc.start.delay",
-        start.delay,
-        "1.0",
-        "Seconds to wait after the container has been started.",
-        "5"
-    ),
+    row!("lxc.start.delay"; "a number from 0 to 4294967295", "0", "1.0",
+        "Seconds to wait after the container has been started.", "5",
+        |c, _, v| { c.start.delay = if v.is_empty() { 0 } else { value::uint(v)? }; Ok(()) },
+        |c, _| Ok(c.start.delay.cast_signed().to_string()),
+        |c, _| { c.start.delay = 0; Ok(()) }),
     row!("lxc.start.order"; "a number", "0", "1.0",
         "Place in the order of starting: lower numbers first.", "10",
         |c, _, v| { c.start.order = if v.is_empty() { 0 } else { value::int(v)? }; Ok(()) },

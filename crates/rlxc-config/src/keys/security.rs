@@ -128,19 +128,19 @@ fn known_capability(word: &str) -> bool {
         || crate::value::uint(word).is_ok_and(|n| (n as usize) < CAPABILITIES.len())
 }
 
-fn words(value: &str, none_allowed: bool) -> Result<Vec<&str>, Fault> {
-    let words: Vec<&str> = value.split([' ', '\t']).filter(|w| !w.is_empty()).collect();
-    match words
-        .iter()
-        .find(|w| !(known_capability(w) || none_allowed && **w == "none"))
-    {
-        Some(word) => Err(ValueError::expected(
-            "a capability's name in lower case without \"cap_\", or its number",
-        )
-        .at(value, word)
-        .into()),
-        None => Ok(words),
+/// Takes the words up to a wrong one, as LXC does, and tells of that.
+fn words(value: &str, none_allowed: bool, mut take: impl FnMut(&str)) -> Result<(), Fault> {
+    for word in value.split([' ', '\t']).filter(|w| !w.is_empty()) {
+        if !(known_capability(word) || none_allowed && word == "none") {
+            return Err(ValueError::expected(
+                "a capability's name in lower case without \"cap_\", or its number",
+            )
+            .at(value, word)
+            .into());
+        }
+        take(word);
     }
+    Ok(())
 }
 
 pub(super) const CAPS: &[KeyRow] = &[
@@ -154,8 +154,7 @@ pub(super) const CAPS: &[KeyRow] = &[
             if c.caps.keep.is_some() {
                 return Err(ValueError::expected("only one of lxc.cap.drop and lxc.cap.keep").into());
             }
-            c.caps.drop.extend(words(v, false)?.into_iter().map(str::to_owned));
-            Ok(())
+            words(v, false, |word| c.caps.drop.push(word.to_owned()))
         },
         |c, _| Ok(lines(&c.caps.drop)),
         |c, _| { (c.caps.drop, c.caps.keep) = (Vec::new(), None); Ok(()) }),
@@ -169,12 +168,10 @@ pub(super) const CAPS: &[KeyRow] = &[
             if !c.caps.drop.is_empty() {
                 return Err(ValueError::expected("only one of lxc.cap.drop and lxc.cap.keep").into());
             }
-            let words = words(v, true)?;
-            let keep = c.caps.keep.get_or_insert_default();
-            for word in words {
+            words(v, true, |word| {
+                let keep = c.caps.keep.get_or_insert_default();
                 if word == "none" { keep.clear(); } else { keep.push(word.to_owned()); }
-            }
-            Ok(())
+            })
         },
         |c, _| Ok(c.caps.keep.as_deref().map(lines).unwrap_or_default()),
         |c, _| { (c.caps.drop, c.caps.keep) = (Vec::new(), None); Ok(()) }),

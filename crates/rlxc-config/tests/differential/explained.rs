@@ -81,39 +81,13 @@ const RULES: &[(&str, Rule, Then)] = &[
         Then::GoOn,
     ),
     (
-        "5.0.2 shows (null) as the type of a network whose type was refused",
-        |before, step, _, theirs| {
-            matches!(step, Step::Keys(_)) && refused(before, ".type")
-                || key(step).ends_with(".type") && text(theirs) == "(null)"
-                || key(step) == "lxc.net" && text(theirs).contains("(invalid)")
-        },
-        Then::Stop,
-    ),
-    (
-        "5.0.2 keeps a refused value, or the first words of one, or forgets the old one",
+        "5.0.2 stores a refused number for lxc.seccomp.allow_nesting",
         |before, step, _, _| {
-            let kept = [
-                "lxc.autodev",
-                "lxc.apparmor.allow_incomplete",
-                "lxc.apparmor.allow_nesting",
-                "lxc.start.auto",
-                "lxc.ephemeral",
-                "lxc.namespace.clone",
-                "lxc.namespace.keep",
-                "lxc.mount.auto",
-                "lxc.cap.drop",
-                "lxc.cap.keep",
-                "lxc.console.rotate",
-                "lxc.rootfs.options",
-            ];
-            matches!(step, Step::Get(_)) && kept.contains(&key(step)) && refused(before, key(step))
+            matches!(step, Step::Get(_))
+                && key(step) == "lxc.seccomp.allow_nesting"
+                && refused(before, key(step))
         },
         Then::Stop,
-    ),
-    (
-        "5.0.2 shows the number given to lxc.monitor.unshare; here it is yes or no",
-        |_, step, ours, _| key(step) == "lxc.monitor.unshare" && *ours == "1",
-        Then::GoOn,
     ),
     (
         "5.0.2 keeps a negative lxc.autodev.tmpfs.size",

@@ -306,8 +306,12 @@ fn answers_and_saved_files_agree_with_liblxc_5_0_2() {
     let sequences = std::env::var("RLXC_DIFF_SEQUENCES")
         .ok()
         .and_then(|n| n.parse().ok())
-        .unwrap_or(3000);
-    let mut random = generate::Random::new(0x6c78_6373);
+        .unwrap_or(6000);
+    let seed = std::env::var("RLXC_DIFF_SEED")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0x6c78_6373);
+    let mut random = generate::Random::new(seed);
     let (mut names, mut reports, mut seen) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
     for _ in 0..sequences {
         let steps = generate::sequence(&mut random);

@@ -74,7 +74,7 @@ impl Monitor {
         plan: &'a Plan,
         hooks: &HookContext,
     ) -> Result<Preparations<'a>> {
-        if plan.config.monitor_unshare && !self.unshared {
+        if plan.config.monitor_unshare != 0 && !self.unshared {
             self.step("monitor's mount namespace", |_| unshare_mounts())?;
             self.unshared = true;
         }

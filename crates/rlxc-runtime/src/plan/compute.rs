@@ -22,6 +22,10 @@ pub enum PlanError {
     MapsWithoutUserNamespace,
     #[error("'{0}' cannot be a container's name: no '/', not '.' or '..', 1 to 255 bytes")]
     Name(String),
+    #[error(
+        "lxc.net.{0}.type was cleared or refused: set it, or remove the network by an empty lxc.net.{0}"
+    )]
+    NetworkType(u32),
     #[error("no command to execute: none was given and lxc.execute.cmd is not set")]
     NoCommand,
     #[error("lxc.mount.fstab = {path}: cannot be read")]
@@ -84,6 +88,9 @@ impl Plan {
         let config = input.config;
         check_name(input.name)?;
         check_cgroup_dirs(config)?;
+        if let Some((index, _)) = config.net.iter().find(|(_, nic)| nic.untyped) {
+            return Err(PlanError::NetworkType(*index));
+        }
         let id_maps = id_maps(config, host);
         Ok(Self {
             name: input.name.to_owned(),
@@ -340,6 +347,14 @@ mod tests {
             })
             .collect();
         assert_eq!(targets, ["b", "x"]);
+    }
+
+    #[test]
+    fn a_network_whose_type_was_cleared_is_no_network_to_start_with() {
+        let mut config = Config::default();
+        config.net.entry(3).or_default().untyped = true;
+        let error = compute(&config, 0).expect_err("no plan");
+        assert!(error.to_string().contains("lxc.net.3.type"), "{error}");
     }
 
     #[test]

@@ -104,6 +104,8 @@ pub(super) fn gateway<A: FromStr>(gateway: &mut Gateway<A>, value: &str) -> Resu
             gateway.dev = true;
         }
         _ => {
+            // As in LXC an address that is none also forgets the old one.
+            gateway.address = None;
             gateway.address = Some(host(value, value, "an address, auto or dev")?);
             gateway.auto = false;
         }

@@ -86,7 +86,7 @@ fn queues(value: &str) -> Result<Option<u32>, ValueError> {
 }
 
 /// The name of a type, as in `.type` and in the listing of `lxc.net`.
-pub(super) fn kind_name(kind: &NicKind) -> &'static str {
+fn kind_name(kind: &NicKind) -> &'static str {
     match kind {
         NicKind::Empty => "empty",
         NicKind::Veth(_) => "veth",
@@ -106,8 +106,24 @@ pub(crate) fn fresh_kind(kind: &NicKind) -> NicKind {
     nic.kind
 }
 
+/// What is left of a network whose type has been cleared or refused.
+fn cleared() -> Nic {
+    Nic {
+        untyped: true,
+        ..Nic::default()
+    }
+}
+
+/// The type in the listing of `lxc.net`.
+pub(super) fn listed_kind(nic: &Nic) -> &'static str {
+    match nic.untyped {
+        true => "(invalid)",
+        false => kind_name(&nic.kind),
+    }
+}
+
 fn set_kind(nic: &mut Nic, value: &str) -> Result<(), ValueError> {
-    *nic = Nic::default();
+    *nic = cleared();
     nic.kind = match value {
         "veth" => NicKind::Veth(Veth::default()),
         "macvlan" => NicKind::Macvlan(MacvlanMode::default()),
@@ -125,6 +141,7 @@ fn set_kind(nic: &mut Nic, value: &str) -> Result<(), ValueError> {
             ));
         }
     };
+    nic.untyped = false;
     Ok(())
 }
 
@@ -184,8 +201,9 @@ pub const SUBKEYS: &[NetKeyRow] = &[
     sub!("type"; "veth, macvlan, ipvlan, vlan, phys, empty or none", "empty", "2.1",
         "Kind of the interface; setting it resets what was set before.", "veth",
         set_kind,
-        |nic| Some(kind_name(&nic.kind).to_owned()),
-        |nic| *nic = Nic::default()),
+        // LXC prints the null pointer.
+        |nic| Some(if nic.untyped { "(null)" } else { kind_name(&nic.kind) }.to_owned()),
+        |nic| *nic = cleared()),
     sub!("flags"; "up", "down", "2.1", "Any text brings the interface up.", "up",
         |nic, _| { nic.up = true; Ok(()) },
         |nic| Some(if nic.up { "up".to_owned() } else { String::new() }),
