@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod fuzz;
 mod host;
+mod install;
 mod leftovers;
 mod lint;
 mod lxd;
@@ -26,6 +27,16 @@ Usage: cargo xtask <task>
   lint            formatting, clippy, docs, dependency rules
   man DIR         write the man pages into DIR
   completions DIR write the completions for bash, zsh and fish into DIR
+  install         build, and lay out programs, library, manuals, templates, configurations and units
+    --prefix DIR    where it will be used (default /usr; else settings in PREFIX/etc, state in PREFIX/var)
+    --destdir DIR   put everything below DIR, as packagers need it
+    --libdir, --sysconfdir, --localstatedir DIR
+    --profile NAME  release (default), debug or another
+    --no-build      take what is built already
+    --force         overwrite what another installation has put there
+  uninstall       remove exactly what install has put there (same --prefix and --destdir)
+  deb             make the Debian packages rlxc, librlxc1 and rlxc-dev (options of install)
+    --out DIR       where they go (default target/debian)
   bench           time rlxc against the installed LXC, in the same run
     --runs N        runs of each command (default 20)
     --config        only loading and editing configurations
@@ -45,6 +56,9 @@ fn main() -> ExitCode {
         Some("demo") => demo::run(),
         Some("test") => suite::run(rest),
         Some(what @ ("man" | "completions")) => generate(what, rest),
+        Some("install") => install::install(rest),
+        Some("uninstall") => install::uninstall(rest),
+        Some("deb") => install::deb(rest),
         Some("lint") => lint::run(),
         Some("lxd-test") => lxd::run(rest),
         Some("bench") => bench::run(rest),

@@ -1,5 +1,5 @@
 //! Writes man pages or completions from the command line's own definitions:
-//! `generate man|completions DIR`. Run by `cargo xtask man` and `cargo xtask completions`.
+//! `generate man|completions|list DIR`. Run by `cargo xtask man`, `completions` and `install`.
 
 use std::fs;
 use std::io;
@@ -12,14 +12,15 @@ use rlxc_cli::{TOPICS, command, completion_script, top_command};
 fn main() -> io::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [what, dir] = words.as_slice() else {
-        return Err(io::Error::other("generate man|completions DIR"));
+        return Err(io::Error::other("generate man|completions|list DIR"));
     };
     let dir = Path::new(dir);
     fs::create_dir_all(dir)?;
     match what.as_str() {
         "man" => man(dir),
         "completions" => completions(dir),
-        other => Err(io::Error::other(format!("{other}: man or completions"))),
+        "list" => fs::write(dir.join("install.list"), rlxc_cli::install::list()),
+        other => Err(io::Error::other(format!("{other}: man, completions or list"))),
     }
 }
 

@@ -38,10 +38,11 @@ const fn item(built: &'static str, place: Place, name: &'static str, mode: u32) 
 }
 
 /// All programs and the library.
-pub const PROGRAMS: [Item; 7] = [
+pub const PROGRAMS: [Item; 8] = [
     item("rlxc", Place::Bin, "rlxc", 0o755),
     item("rlxc-monitor", Place::LibexecRlxc, "rlxc-monitor", 0o755),
     item("rlxc-worker", Place::LibexecRlxc, "rlxc-worker", 0o755),
+    item("rlxc-image", Place::LibexecRlxc, "rlxc-image", 0o755),
     item("lxc-monitord", Place::LibexecLxc, "lxc-monitord", 0o755),
     item("lxc-user-nic", Place::LibexecLxc, "lxc-user-nic", 0o4755),
     item("lxc-init", Place::Sbin, "init.lxc", 0o755),
@@ -53,6 +54,34 @@ pub const LIBRARY_LINKS: [(&str, &str); 2] = [
     ("liblxc.so.1", "liblxc.so.1.9.0"),
     ("liblxc.so", "liblxc.so.1"),
 ];
+
+/// The list for `cargo xtask install`, a line each: `program BUILT PLACE NAME MODE`, `library NAME
+/// TARGET`, `tool NAME`.
+pub fn list() -> String {
+    let mut text = String::new();
+    let mut line = |words: &[&str]| {
+        text.push_str(&words.join("\t"));
+        text.push('\n');
+    };
+    for item in &PROGRAMS {
+        let place = match item.place {
+            Place::Bin => "bin",
+            Place::LibexecLxc => "libexec/lxc",
+            Place::LibexecRlxc => "libexec/rlxc",
+            Place::Sbin => "sbin",
+            Place::Lib => "lib",
+        };
+        let mode = format!("{:o}", item.mode);
+        line(&["program", item.built, place, item.name, &mode]);
+    }
+    for (name, target) in LIBRARY_LINKS {
+        line(&["library", name, target]);
+    }
+    for name in tool_names() {
+        line(&["tool", &name]);
+    }
+    text
+}
 
 /// The `lxc-*` names that are links to `rlxc` in PREFIX/bin.
 pub fn tool_names() -> impl Iterator<Item = String> {

@@ -1,11 +1,12 @@
 //! The program behind the templates `download`, `local` and `oci`: `rlxc-image TEMPLATE OPTION…`.
 
 use std::ffi::OsString;
+use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use rlxc_image::{Result, download, local, oci, unpack};
+use rlxc_image::{Error, Result, download, local, oci, unpack};
 
 const USAGE: &str = "\
 Usage: rlxc-image download|local|oci [OPTION…]
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
                 .collect();
             return ExitCode::from(unpack::serve(words.get(1..).unwrap_or_default()));
         }
+        Some("put") => return finish(put(&rest)),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -54,6 +56,26 @@ fn main() -> ExitCode {
 
 fn parse<T: Parser>(words: Vec<OsString>) -> Result<T, clap::Error> {
     T::try_parse_from(words)
+}
+
+/// `put DIR PATH`: the standard input as a file of a container's tree, for hooks. Links in the tree
+/// lead nowhere else.
+fn put(words: &[OsString]) -> Result<u8> {
+    let [_, dir, path] = words else {
+        return Err(Error::Message("put DIR PATH".to_owned()));
+    };
+    let failed = |source| Error::Path {
+        what: "write",
+        path: Path::new(dir).join(path),
+        source,
+    };
+    let mut text = Vec::new();
+    let read = std::io::stdin().take(1 << 20).read_to_end(&mut text);
+    read.map_err(failed)?;
+    let tree = unpack::Tree::open(Path::new(dir), false).map_err(|error| failed(error.into()))?;
+    let put = tree.replace_file(Path::new(path), &text, 0o644);
+    put.map_err(|error| failed(error.into()))?;
+    Ok(0)
 }
 
 fn finish(done: Result<u8>) -> ExitCode {
