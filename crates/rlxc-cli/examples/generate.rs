@@ -20,7 +20,9 @@ fn main() -> io::Result<()> {
         "man" => man(dir),
         "completions" => completions(dir),
         "list" => fs::write(dir.join("install.list"), rlxc_cli::install::list()),
-        other => Err(io::Error::other(format!("{other}: man, completions or list"))),
+        other => Err(io::Error::other(format!(
+            "{other}: man, completions or list"
+        ))),
     }
 }
 
