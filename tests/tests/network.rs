@@ -218,6 +218,74 @@ fn a_lent_link_comes_back_as_it_was_also_after_a_killed_monitor() {
     assert_eq!(settings(&ip("-d link show ph0")), settings(&as_it_was));
 }
 
+/// The kernel gives hardware back to the first namespace, so this is for a machine of its own.
+#[test]
+fn hardware_comes_back_as_it_was_after_a_killed_monitor() {
+    if std::env::var_os("RLXC_VM").is_none() {
+        return println!("skipped: the VM: cargo xtask vm-test");
+    }
+    let Some(place) = Place::new(Actor::Root) else {
+        return;
+    };
+    let hardware = |name: &String| {
+        Path::new("/sys/class/net")
+            .join(name)
+            .join("device")
+            .exists()
+    };
+    let Some(link) = links().into_iter().find(hardware) else {
+        return skipped("a network card");
+    };
+    ip(&format!("link set {link} down"));
+    ip(&format!("link set {link} mtu 1450"));
+    ip(&format!(
+        "link property add dev {link} altname the-long-name-of-a-card"
+    ));
+    let look = || {
+        let shown = ip(&format!("link show {link}"));
+        let words = ["mtu", "link/ether", "altname"].map(|key| {
+            let mut words = shown.split_whitespace();
+            words.find(|w| *w == key);
+            words.next().map(str::to_owned)
+        });
+        (links(), words)
+    };
+    let before = look();
+    let name = "rlxc-net-card";
+    place.create(
+        name,
+        &format!(
+            "lxc.net.0.type = phys\nlxc.net.0.link = {link}\nlxc.net.0.name = wan0\n\
+             lxc.net.0.mtu = 1300\nlxc.net.0.hwaddr = 00:16:3e:bb:bb:01\nlxc.net.0.flags = up\n"
+        ),
+    );
+    for _ in 0..2 {
+        ok(&place.rlxc("start", &["-n", name]));
+        assert!(inside(&place, name, "link show wan0").contains("mtu 1300"));
+        assert!(!links().contains(&link));
+        let init = ok(&place.rlxc("info", &["-n", name, "-p", "-H"]));
+        let init = init.trim();
+        let status = std::fs::read_to_string(format!("/proc/{init}/status")).unwrap_or_default();
+        let parent = status.lines().find_map(|l| l.strip_prefix("PPid:"));
+        for pid in [parent.unwrap_or_default().trim(), init] {
+            ok(&run(Command::new("kill").args(["-9", pid])));
+        }
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while links().len() != before.0.len() {
+            assert!(
+                Instant::now() < deadline,
+                "the kernel gave back {:?}",
+                links()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        println!("the kernel gave back {:?}", links());
+        ok(&place.rlxc("start", &["-n", name]));
+        ok(&place.rlxc("stop", &["-k", "-n", name]));
+        assert_eq!(look(), before);
+    }
+}
+
 #[test]
 fn interfaces_are_added_to_a_running_container_and_taken_back() {
     let Some(place) = own_network(Actor::Root) else {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::host;
 
 mod config;
+mod network;
 
 const CONTAINERS: usize = 1000;
 const MONITORS: usize = 20;
@@ -49,11 +50,32 @@ impl Side {
     }
 }
 
+fn ours() -> Side {
+    Side {
+        rlxc: true,
+        bin: host::bin_dir("release"),
+    }
+}
+
+fn theirs() -> Side {
+    Side {
+        rlxc: false,
+        bin: PathBuf::new(),
+    }
+}
+
 /// Runs every row, prints medians and ratios.
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
+    if let [inner, place, runs] = args
+        && inner == network::INNER
+    {
+        let runs = runs.parse().map_err(|e| format!("{runs}: {e}"))?;
+        return network::inner(Path::new(place), runs, &ours(), &theirs());
+    }
     if args.iter().any(|arg| arg == "--config") {
         return config::only(args);
     }
+    let network_only = args.iter().any(|arg| arg == "--network");
     if !host::is_root() {
         return Err("the comparison runs privileged containers: run it as root".to_owned());
     }
@@ -66,7 +88,10 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     clone_children();
 
     let place = std::env::temp_dir().join(format!("rlxc-bench-{}", std::process::id()));
-    let result = measure(&place, runs);
+    let result = match network_only {
+        true => rootfs(&place).and_then(|_| network::rows(&place, runs)),
+        false => measure(&place, runs),
+    };
     std::fs::remove_dir_all(&place).map_err(|e| format!("{}: {e}", place.display()))?;
     result
 }
@@ -92,14 +117,7 @@ fn clone_children() {
 }
 
 fn measure(place: &Path, runs: usize) -> Result<(), String> {
-    let ours = Side {
-        rlxc: true,
-        bin: host::bin_dir("release"),
-    };
-    let theirs = Side {
-        rlxc: false,
-        bin: PathBuf::new(),
-    };
+    let (ours, theirs) = (ours(), theirs());
     let single = place.join("one");
     container(&single, "c", &rootfs(place)?)?;
     let many = place.join("many");
@@ -156,7 +174,8 @@ fn measure(place: &Path, runs: usize) -> Result<(), String> {
         "monitor's PSS, 20 running",
         ratio(a, b)
     );
-    config::rows(place, runs)
+    config::rows(place, runs)?;
+    network::rows(place, runs)
 }
 
 fn ratio(a: u64, b: u64) -> f64 {

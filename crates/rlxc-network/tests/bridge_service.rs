@@ -225,3 +225,163 @@ fn iptables_carries_the_rules_where_nft_is_turned_off() {
     service.down(false).unwrap();
     assert_eq!(rules().matches("lxcbr0").count(), 0, "{}", rules());
 }
+
+/// One ping from the container.
+fn reaches(host: &common::Host, address: &str) -> bool {
+    let ping = || {
+        let command = Command::new("busybox")
+            .args(["ping", "-c", "1", "-W", "1", address])
+            .output();
+        Ok(command.unwrap().status.success())
+    };
+    (0..3).any(|_| host.inside(ping).unwrap())
+}
+
+#[test]
+fn containers_reach_other_networks_through_nat_or_the_remedy_is_named() {
+    if !(have("dnsmasq") && have("nft") && have("busybox") && have("iptables")) {
+        return;
+    }
+    let Some(mut host) = host() else { return };
+    let scratch = Scratch::new("nat");
+    // A network beyond the host that knows no way back to the containers.
+    let beyond = common::fresh_namespace();
+    ip("link add out0 type veth peer name out1");
+    ip("addr add 192.0.2.1/24 dev out0");
+    ip("link set out0 up");
+    let path = format!(
+        "/proc/{}/fd/{}",
+        nix::unistd::gettid(),
+        std::os::fd::AsRawFd::as_raw_fd(&beyond)
+    );
+    let enter = format!("--net={path}");
+    ip(&format!("link set out1 netns {path}"));
+    for words in ["addr add 192.0.2.2/24 dev out1", "link set out1 up"] {
+        let mut command = Command::new("nsenter");
+        command.arg(&enter).arg("ip").args(words.split(' '));
+        assert!(command.status().unwrap().success(), "{words}");
+    }
+    let service = Service::in_directory(Settings::default(), &scratch.0);
+    assert_eq!(service.up().unwrap(), Outcome::Up(Vec::new()));
+    let nic = Nic {
+        link: Some("lxcbr0".into()),
+        ipv4: vec![rlxc_config::Ipv4Address {
+            address: "10.0.3.77".parse().unwrap(),
+            prefix: 24,
+            broadcast: None,
+        }],
+        ipv4_gateway: rlxc_config::Gateway {
+            auto: true,
+            ..Default::default()
+        },
+        ..veth()
+    };
+    let created = host.create(&one(nic)).unwrap();
+    assert!(reaches(&host, "192.0.2.2"), "through NAT");
+
+    // As Docker leaves the host.
+    for rule in [
+        "-P FORWARD DROP",
+        "-N DOCKER-USER",
+        "-A FORWARD -j DOCKER-USER",
+    ] {
+        let done = Command::new("iptables").args(rule.split(' ')).status();
+        assert!(done.unwrap().success(), "{rule}");
+    }
+    assert!(!reaches(&host, "192.0.2.2"), "dropped");
+    let warning = service.status().unwrap().warning.unwrap();
+    assert!(
+        warning.contains("iptables -I DOCKER-USER -i lxcbr0"),
+        "{warning}"
+    );
+    let Outcome::Up(notes) = service.reload().unwrap() else {
+        panic!("reloaded");
+    };
+    assert_eq!(notes, [warning.clone()]);
+    let (_, remedy) = warning.split_once("run: ").unwrap();
+    let done = Command::new("sh").args(["-c", remedy]).status();
+    assert!(done.unwrap().success(), "{remedy}");
+    assert_eq!(service.status().unwrap().warning, None);
+    assert!(reaches(&host, "192.0.2.2"), "after the remedy");
+    host.teardown(&created);
+    service.down(false).unwrap();
+}
+
+#[test]
+fn many_calls_at_the_same_time_make_one_bridge() {
+    if !(have("dnsmasq") && have("nft")) {
+        return;
+    }
+    let Some(_host) = host() else { return };
+    let before = traces();
+    let scratch = Scratch::new("many");
+    let service = Service::in_directory(Settings::default(), &scratch.0);
+    let own = rlxc_network::netns::own().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let netns = std::os::fd::AsFd::as_fd(&own);
+                rlxc_network::netns::run_in(netns, || service.up().map(drop)).unwrap();
+            });
+        }
+    });
+    assert!(service.status().unwrap().is_up());
+    service.down(false).unwrap();
+    assert_eq!(traces(), before);
+}
+
+/// LXC's own script, in mounts of this thread's own.
+fn lxcs_script(action: &str) -> bool {
+    let output = Command::new("/usr/libexec/lxc/lxc-net")
+        .arg(action)
+        .output();
+    let output = output.unwrap();
+    if !output.status.success() {
+        println!(
+            "lxc-net {action}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    output.status.success()
+}
+
+#[test]
+fn a_bridge_that_lxcs_script_brought_up_is_taken_over_and_down() {
+    if !(have("dnsmasq") && have("nft")) {
+        return;
+    }
+    if !std::path::Path::new("/usr/libexec/lxc/lxc-net").exists() {
+        println!("skipped: LXC's lxc-net is not installed");
+        return;
+    }
+    let Some(mut host) = host() else { return };
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+    let mounts = "mount --make-rprivate / && mount -t sysfs s /sys && mkdir -p /run/lxc && \
+                  for d in /run/lxc /etc/default /var/lib/misc; do mount -t tmpfs -o mode=755 t $d; done";
+    let done = Command::new("sh").args(["-c", mounts]).status();
+    assert!(done.unwrap().success());
+    let rules = || {
+        let text = traces();
+        text.lines().filter(|l| l.starts_with("table")).count()
+    };
+    let service = Service::in_directory(Settings::default(), "/run/lxc");
+    for reload in [false, true] {
+        assert!(lxcs_script("start"));
+        let status = service.status().unwrap();
+        assert!(status.is_up(), "{status:?}");
+        if reload {
+            assert!(matches!(service.reload().unwrap(), Outcome::Up(_)));
+            assert!(service.status().unwrap().is_up());
+        } else {
+            assert_eq!(service.up().unwrap(), Outcome::AlreadyUp);
+        }
+        service.down(false).unwrap();
+        assert_eq!(
+            (host.links(), rules()),
+            (vec!["lo".to_owned()], 0),
+            "{}",
+            traces()
+        );
+        assert!(!std::path::Path::new("/run/lxc/network_up").exists());
+    }
+}

@@ -385,3 +385,46 @@ fn empty_with_flags_up_sets_lo_up_and_makes_nothing_else() {
     assert!(!created.needs_journal());
     host.teardown(&created);
 }
+
+#[test]
+fn a_port_has_its_own_and_its_tagged_vlans() {
+    let Some(mut host) = host() else { return };
+    if !kernel_has("bridge", "vlan_filtering 1") {
+        return;
+    }
+    ip("link add br0 type bridge vlan_filtering 1");
+    let vlans = |own, tagged: &[u16]| Nic {
+        kind: NicKind::Veth(Veth {
+            pair: Some("vhv0".into()),
+            vlan_id: own,
+            vlan_tagged: tagged.to_vec(),
+            ..Veth::default()
+        }),
+        link: Some("br0".into()),
+        ..veth()
+    };
+    for (own, tagged, want) in [
+        (Some(Some(7)), &[][..], "7 PVID Egress Untagged"),
+        (Some(None), &[8], "8"),
+        (Some(Some(7)), &[8, 9], "7 PVID Egress Untagged 8 9"),
+        (None, &[8], "1 PVID Egress Untagged 8"),
+    ] {
+        let created = host.create(&one(vlans(own, tagged))).unwrap();
+        let shown = {
+            let output = std::process::Command::new("bridge")
+                .args(["vlan", "show", "dev", "vhv0"])
+                .output()
+                .unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let words: Vec<&str> = shown.split_whitespace().collect();
+        let words = words.join(" ");
+        assert!(
+            words.ends_with(&format!("vhv0 {want}")),
+            "{want} in {words}"
+        );
+        host.teardown(&created);
+    }
+    let error = host.create(&one(vlans(Some(Some(4095)), &[]))).unwrap_err();
+    assert!(error.to_string().contains("veth.vlan.id"), "{error}");
+}

@@ -25,4 +25,19 @@ pub(crate) const CHECKS: &[Check] = &[
         test: "cgroup_tree",
         only: &[],
     },
+    Check {
+        package: "rlxc-network",
+        test: "types",
+        only: &["vlan"],
+    },
+    Check {
+        package: "rlxc-network",
+        test: "differential",
+        only: &[],
+    },
+    Check {
+        package: "rlxc-tests",
+        test: "network",
+        only: &["hardware"],
+    },
 ];

@@ -100,6 +100,8 @@ impl Machine {
         // The command line of the kernel comes by the console as well: what a check needs from it
         // stands here for all.
         command.args(["--append", "apparmor=1 security=apparmor psi=1"]);
+        // A network card that leads nowhere, to be lent to a container.
+        command.args(["--qemu-opts", "-device e1000"]);
         command
             .arg("-r")
             .arg(&self.kernel)

@@ -14,7 +14,32 @@ pub enum Firewall {
     Nft,
     /// iptables and ip6tables
     Iptables,
+    /// Whatever LXC's own script has made: its tables and its rules
+    Lxc,
 }
+
+impl Firewall {
+    /// Its name in the state file.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Nft => "nft",
+            Self::Iptables => "iptables",
+            Self::Lxc => "lxc",
+        }
+    }
+
+    /// By its name in the state file.
+    pub(super) fn from_word(word: &str) -> Self {
+        match word {
+            "nft" => Self::Nft,
+            "lxc" => Self::Lxc,
+            _ => Self::Iptables,
+        }
+    }
+}
+
+/// The tables of LXC's script.
+const LXC_TABLES: [(&str, &str); 3] = [("inet", "lxc"), ("ip", "lxc"), ("ip6", "lxc")];
 
 /// The bridge's nft table: of its own, so that removing it removes exactly what was added.
 pub(super) fn table(bridge: &str) -> String {
@@ -114,8 +139,14 @@ fn rules(settings: &Settings) -> Vec<(&'static str, &'static str, &'static str, 
             all.push((program, "nat", "POSTROUTING", rule));
         }
     }
+    // Clients that read raw packets drop those without a checksum; not every kernel has it.
+    let rule = format!("-o {b} -p udp -m udp --dport 68 -j CHECKSUM --checksum-fill");
+    all.push(("iptables", "mangle", "POSTROUTING", words(rule)));
     all
 }
+
+/// The table whose rule is only a help.
+const OPTIONAL: &str = "mangle";
 
 fn iptables(program: &str, table: &str, op: &str, chain: &str, rule: &[String]) -> Result<()> {
     let mut arguments = vec!["-w", "-t", table, op, chain];
@@ -135,6 +166,7 @@ pub(super) fn up(settings: &Settings) -> Result<Firewall> {
     for (program, table, chain, rule) in rules(settings) {
         if iptables(program, table, "-C", chain, &rule).is_err()
             && let Err(error) = iptables(program, table, "-I", chain, &rule)
+            && table != OPTIONAL
         {
             // With neither, nft's own complaint is the more useful one.
             return Err(match error {
@@ -153,39 +185,55 @@ pub(super) fn down(settings: &Settings, firewall: Firewall) -> Result<()> {
             let table = table(&settings.bridge);
             nft(&format!("table inet {table}\ndelete table inet {table}\n"))
         }
-        Firewall::Iptables => {
-            for (program, table, chain, rule) in rules(settings) {
-                if iptables(program, table, "-C", chain, &rule).is_ok() {
-                    iptables(program, table, "-D", chain, &rule)?;
+        Firewall::Iptables => remove_rules(settings),
+        Firewall::Lxc => {
+            for (family, name) in LXC_TABLES {
+                if run("nft", &["list", "table", family, name]).is_ok() {
+                    nft(&format!("delete table {family} {name}\n"))?;
                 }
             }
-            Ok(())
+            remove_rules(settings)
         }
     }
+}
+
+fn remove_rules(settings: &Settings) -> Result<()> {
+    for (program, table, chain, rule) in rules(settings) {
+        if iptables(program, table, "-C", chain, &rule).is_ok() {
+            iptables(program, table, "-D", chain, &rule)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether the rules are there.
 pub(super) fn is_up(settings: &Settings, firewall: Firewall) -> bool {
     match firewall {
         Firewall::Nft => run("nft", &["list", "table", "inet", &table(&settings.bridge)]).is_ok(),
-        Firewall::Iptables => rules(settings).iter().all(|(program, table, chain, rule)| {
-            iptables(program, table, "-C", chain, rule).is_ok()
-        }),
+        Firewall::Iptables => rules(settings)
+            .iter()
+            .filter(|(_, table, ..)| *table != OPTIONAL)
+            .all(|(program, table, chain, rule)| {
+                iptables(program, table, "-C", chain, rule).is_ok()
+            }),
+        Firewall::Lxc => run("nft", &["list", "table", "inet", "lxc"])
+            .is_ok_and(|text| text.contains(&format!("\"{}\"", settings.bridge))),
     }
 }
 
 /// A sentence for the administrator when another firewall drops what we accept: an accept in one
 /// table does not overrule a drop in another.
 pub(super) fn conflict(settings: &Settings) -> Option<String> {
-    let chain = run("nft", &["list", "chain", "ip", "filter", "FORWARD"]).ok()?;
-    if !chain.contains("policy drop") || chain.contains(&format!("\"{}\"", settings.bridge)) {
+    let text = run("nft", &["list", "table", "ip", "filter"]).ok()?;
+    let (_, forward) = text.split_once("chain FORWARD {")?;
+    let forward = forward.split_once('}').map_or(forward, |(chain, _)| chain);
+    if !forward.contains("policy drop") || text.contains(&format!("\"{}\"", settings.bridge)) {
         return None;
     }
     let b = &settings.bridge;
-    let place = if chain.contains("DOCKER") {
-        "DOCKER-USER"
-    } else {
-        "FORWARD"
+    let place = match text.contains("chain DOCKER-USER") {
+        true => "DOCKER-USER",
+        false => "FORWARD",
     };
     Some(format!(
         "the FORWARD chain drops by default (another firewall, Docker perhaps): containers will \

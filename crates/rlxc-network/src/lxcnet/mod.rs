@@ -6,9 +6,11 @@ mod firewall;
 mod settings;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 pub use firewall::Firewall;
+use nix::fcntl::{Flock, FlockArg};
 use serde::Serialize;
 pub use settings::Settings;
 
@@ -54,6 +56,8 @@ pub struct Status {
     pub dnsmasq: Option<i32>,
     /// Number of DHCP leases
     pub leases: usize,
+    /// What keeps containers from other networks, with the remedy
+    pub warning: Option<String>,
 }
 
 impl Status {
@@ -70,13 +74,13 @@ const FORWARD4: &str = "/proc/sys/net/ipv4/ip_forward";
 const FORWARD6: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
 
 impl Service {
-    /// The host's own service: settings of SYSCONFDIR/default/lxc-net, state in RUNDIR/lxc.
+    /// The host's own service: settings of SYSCONFDIR/default/lxc and lxc-net, state in RUNDIR/lxc.
     ///
     /// # Errors
     /// As [`Settings::load`].
     pub fn load() -> Result<Self> {
         let paths = rlxc_config::paths::SYSCONFDIR;
-        let settings = Settings::load(&Path::new(paths).join("default/lxc-net"))?;
+        let settings = Settings::load(&Path::new(paths).join("default"))?;
         let run_dir = Path::new(rlxc_config::paths::RUNDIR).join("lxc");
         let leases = Path::new(rlxc_config::paths::LOCALSTATEDIR)
             .join("lib/misc")
@@ -112,6 +116,15 @@ impl Service {
 
     fn read_state(&self) -> Option<State> {
         let text = std::fs::read_to_string(self.state_file()).ok()?;
+        if text.trim().is_empty() {
+            // LXC's own script was here: what it makes, its stop removes.
+            let all = [
+                ("bridge", self.settings.bridge.as_str()),
+                ("made_bridge", "1"),
+                ("firewall", Firewall::Lxc.word()),
+            ];
+            return Some(all.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
+        }
         let pairs = text.lines().filter_map(|line| line.split_once('='));
         Some(pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
     }
@@ -128,8 +141,21 @@ impl Service {
             })
     }
 
+    /// One at a time: waits for the lock, which is the run directory itself.
+    fn lock(&self) -> Result<Flock<File>> {
+        let failed = |op, source| Error::File {
+            op,
+            path: self.run_dir.clone(),
+            source,
+        };
+        std::fs::create_dir_all(&self.run_dir).map_err(|e| failed("make", e))?;
+        let directory = File::open(&self.run_dir).map_err(|e| failed("open", e))?;
+        Flock::lock(directory, FlockArg::LockExclusive).map_err(|(_, e)| failed("lock", e.into()))
+    }
+
     /// Makes whatever is missing: bridge, addresses, forwarding, NAT, dnsmasq. A second call
-    /// changes nothing; a failure takes back what this call made.
+    /// changes nothing; a failure takes back what this call made. One that LXC's own script has
+    /// brought up is taken as it is.
     ///
     /// # Errors
     /// The part that failed.
@@ -137,6 +163,11 @@ impl Service {
         if !self.settings.enabled {
             return Ok(Outcome::Disabled);
         }
+        let _lock = self.lock()?;
+        self.up_locked()
+    }
+
+    fn up_locked(&self) -> Result<Outcome> {
         let mut netlink = Netlink::open()?;
         let known = self.read_state();
         if known.is_some() && self.status_on(&mut netlink)?.is_up() {
@@ -189,13 +220,13 @@ impl Service {
                 write(path, "1")?;
             }
         }
+        if let Some(before) = state.get("firewall").map(|word| Firewall::from_word(word))
+            && before == Firewall::Lxc
+        {
+            firewall::down(settings, before)?;
+        }
         let firewall = firewall::up(settings)?;
-        let word = if firewall == Firewall::Nft {
-            "nft"
-        } else {
-            "iptables"
-        };
-        state.insert("firewall".into(), word.into());
+        state.insert("firewall".into(), firewall.word().into());
         self.write_state(&state)?;
         let files = self.files();
         if dnsmasq::running(&files).is_none() {
@@ -257,6 +288,11 @@ impl Service {
     /// [`Error::Unsupported`] naming the links on the bridge; else the first failed step, after
     /// all were tried.
     pub fn down(&self, force: bool) -> Result<()> {
+        let _lock = self.lock()?;
+        self.down_locked(force)
+    }
+
+    fn down_locked(&self, force: bool) -> Result<()> {
         let mut netlink = Netlink::open()?;
         let ports = self.ports(&mut netlink)?;
         if !force && !ports.is_empty() {
@@ -276,11 +312,7 @@ impl Service {
         let mut state = self.read_state().unwrap_or_default();
         let mut errors = Vec::new();
         errors.extend(dnsmasq::stop(&self.files()).err());
-        let firewall = match state.get("firewall").map(String::as_str) {
-            Some("nft") => Some(Firewall::Nft),
-            Some(_) => Some(Firewall::Iptables),
-            None => None,
-        };
+        let firewall = state.get("firewall").map(|word| Firewall::from_word(word));
         if let Some(firewall) = firewall {
             errors.extend(firewall::down(&self.settings, firewall).err());
         }
@@ -325,8 +357,16 @@ impl Service {
     /// # Errors
     /// As [`Service::up`].
     pub fn reload(&self) -> Result<Outcome> {
+        if !self.settings.enabled {
+            return Ok(Outcome::Disabled);
+        }
+        let _lock = self.lock()?;
+        self.reload_locked()
+    }
+
+    fn reload_locked(&self) -> Result<Outcome> {
         dnsmasq::stop(&self.files())?;
-        self.up()
+        self.up_locked()
     }
 
     /// Plays the `lxc-net` service script: `start`, `stop`, `restart`, `reload`, `force-reload`;
@@ -340,6 +380,7 @@ impl Service {
         let outcome = match action {
             "start" => self.up()?,
             "stop" => {
+                let _lock = self.lock()?;
                 let mut netlink = Netlink::open()?;
                 let in_use = !self.ports(&mut netlink)?.is_empty();
                 return match self.take_down(&mut netlink, in_use).into_iter().next() {
@@ -347,14 +388,16 @@ impl Service {
                     None => Ok(Vec::new()),
                 };
             }
-            "restart" | "force-reload" => {
+            "restart" | "force-reload" if self.settings.enabled => {
+                let _lock = self.lock()?;
                 if self.ports(&mut Netlink::open()?)?.is_empty() {
-                    self.down(true)?;
-                    self.up()?
+                    self.down_locked(true)?;
+                    self.up_locked()?
                 } else {
-                    self.reload()?
+                    self.reload_locked()?
                 }
             }
+            "restart" | "force-reload" => Outcome::Disabled,
             "reload" => self.reload()?,
             other => {
                 return Err(Error::Unsupported(format!(
@@ -386,9 +429,9 @@ impl Service {
         let of_bridge = addresses
             .iter()
             .filter(|a| Some(a.link) == bridge.as_ref().map(|b| b.index));
-        let nat = [(Firewall::Nft, "nft"), (Firewall::Iptables, "iptables")]
+        let nat = [Firewall::Nft, Firewall::Lxc, Firewall::Iptables]
             .into_iter()
-            .find(|(firewall, _)| firewall::is_up(settings, *firewall));
+            .find(|firewall| firewall::is_up(settings, *firewall));
         let leases = std::fs::read_to_string(&self.leases).unwrap_or_default();
         Ok(Status {
             enabled: settings.enabled,
@@ -398,7 +441,11 @@ impl Service {
                 .map(|a| format!("{}/{}", a.address, a.prefix))
                 .collect(),
             ports: self.ports(netlink)?,
-            nat: nat.map(|(_, name)| name),
+            nat: nat.map(|firewall| match firewall {
+                Firewall::Iptables => "iptables",
+                Firewall::Nft | Firewall::Lxc => "nft",
+            }),
+            warning: firewall::conflict(settings),
             dnsmasq: dnsmasq::running(&self.files()).map(nix::unistd::Pid::as_raw),
             leases: leases.lines().count(),
         })

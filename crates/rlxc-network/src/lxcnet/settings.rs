@@ -1,5 +1,6 @@
 //! /etc/default/lxc-net: the host bridge's settings.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
@@ -61,59 +62,42 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads `path` (`/etc/default/lxc-net`); a file that is not there gives the defaults.
+    /// Reads DIRECTORY/lxc and then DIRECTORY/lxc-net, as LXC's script does (DIRECTORY is
+    /// `/etc/default`); a file that is not there gives the defaults.
     ///
     /// # Errors
     /// [`Error::File`], or [`Error::Unsupported`] with file, line and what is wrong.
-    pub fn load(path: &Path) -> Result<Self> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text)
-                .map_err(|reason| Error::Unsupported(format!("{}:{reason}", path.display()))),
-            Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(source) => Err(Error::File {
-                op: "read",
-                path: path.to_owned(),
-                source,
-            }),
+    pub fn load(directory: &Path) -> Result<Self> {
+        let mut reader = Reader::default();
+        for (name, strict) in [("lxc", false), ("lxc-net", true)] {
+            let path = directory.join(name);
+            match std::fs::read_to_string(&path) {
+                Ok(text) => reader
+                    .read(&text, strict)
+                    .map_err(|reason| Error::Unsupported(format!("{}:{reason}", path.display())))?,
+                Err(source) if source.kind() == std::io::ErrorKind::NotFound => {}
+                Err(source) => {
+                    return Err(Error::File {
+                        op: "read",
+                        path,
+                        source,
+                    });
+                }
+            }
         }
+        reader.settings().map_err(|reason| {
+            Error::Unsupported(format!("{}/lxc-net:{reason}", directory.display()))
+        })
     }
 
-    /// Reads shell assignments (`NAME=value`, quotes, `#` comments); nothing is executed.
+    /// Reads shell assignments (`NAME=value`, quotes, `$NAME`, `#` comments); nothing is executed.
     ///
     /// # Errors
     /// `LINE: what is wrong`.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut settings = Self::default();
-        let (mut v6, mut v6_mask, mut v6_network, mut v6_nat) =
-            (String::new(), 64, String::new(), false);
-        for (number, line) in text.lines().enumerate() {
-            let line = line.trim().trim_start_matches("export ").trim_start();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let wrong = |what: String| format!("{}: {what}", number + 1);
-            let (key, value) = line
-                .split_once('=')
-                .ok_or_else(|| wrong(format!("{line:?} is no assignment")))?;
-            let value = unquote(value);
-            let value = value.as_str();
-            match key.trim() {
-                "LXC_IPV6_ADDR" => v6 = value.to_owned(),
-                "LXC_IPV6_MASK" if value.is_empty() => {}
-                "LXC_IPV6_MASK" => v6_mask = number_in(value, 128).map_err(wrong)?,
-                "LXC_IPV6_NETWORK" => v6_network = network(value).map_err(wrong)?,
-                "LXC_IPV6_NAT" => v6_nat = value == "true",
-                key => settings.set(key, value).map_err(wrong)?,
-            }
-        }
-        if !v6.is_empty() {
-            let address = v6
-                .parse()
-                .map_err(|_| format!("0: {v6:?} is no IPv6 address"))?;
-            settings.ipv6 = Some((address, v6_mask));
-            settings.ipv6_nat = (v6_nat && !v6_network.is_empty()).then_some(v6_network);
-        }
-        Ok(settings)
+        let mut reader = Reader::default();
+        reader.read(text, true)?;
+        reader.settings()
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
@@ -148,18 +132,99 @@ impl Settings {
     }
 }
 
-/// The value of an assignment: quotes removed, a comment behind a blank cut.
-fn unquote(text: &str) -> String {
-    let (mut value, mut quote) = (String::new(), None);
-    for c in text.chars() {
-        match (quote, c) {
-            (None, '"' | '\'') => quote = Some(c),
-            (Some(q), c) if q == c => quote = None,
-            (None, c) if c.is_whitespace() || c == ';' => break,
-            (_, c) => value.push(c),
+/// What has been read so far.
+#[derive(Debug, Default)]
+struct Reader {
+    settings: Settings,
+    variables: BTreeMap<String, String>,
+    ipv6: String,
+    ipv6_mask: Option<u8>,
+    ipv6_network: String,
+    ipv6_nat: bool,
+}
+
+impl Reader {
+    /// Reads a file; with `strict`, each line must be an assignment.
+    fn read(&mut self, text: &str, strict: bool) -> Result<(), String> {
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim().trim_start_matches("export ").trim_start();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let name = |key: &&str| key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            let assignment = line.split_once('=').filter(|(key, _)| name(key));
+            let wrong = |what: String| format!("{}: {what}", number + 1);
+            match assignment {
+                Some((key, value)) => {
+                    let value = self.value(value);
+                    self.set(key, &value).map_err(wrong)?;
+                    self.variables.insert(key.to_owned(), value);
+                }
+                None if strict => return Err(wrong(format!("{line:?} is no assignment"))),
+                None => {}
+            }
         }
+        Ok(())
     }
-    value
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        match key {
+            "LXC_IPV6_ADDR" => self.ipv6 = value.to_owned(),
+            "LXC_IPV6_MASK" if value.is_empty() => self.ipv6_mask = None,
+            "LXC_IPV6_MASK" => self.ipv6_mask = Some(number_in(value, 128)?),
+            "LXC_IPV6_NETWORK" => self.ipv6_network = network(value)?,
+            "LXC_IPV6_NAT" => self.ipv6_nat = value == "true",
+            key => return self.settings.set(key, value),
+        }
+        Ok(())
+    }
+
+    fn settings(mut self) -> Result<Settings, String> {
+        if !self.ipv6.is_empty() {
+            let address = self.ipv6.parse();
+            let address = address.map_err(|_| format!("0: {:?} is no IPv6 address", self.ipv6))?;
+            self.settings.ipv6 = Some((address, self.ipv6_mask.unwrap_or(64)));
+            let nat = self.ipv6_nat && !self.ipv6_network.is_empty();
+            self.settings.ipv6_nat = nat.then_some(self.ipv6_network);
+        }
+        Ok(self.settings)
+    }
+
+    /// The value of an assignment: quotes removed, variables of earlier lines put in, a comment
+    /// behind a blank cut.
+    fn value(&self, text: &str) -> String {
+        let (mut value, mut quote) = (String::new(), None);
+        let mut rest = text.chars();
+        while let Some(c) = rest.next() {
+            match (quote, c) {
+                (None, '"' | '\'') => quote = Some(c),
+                (Some(q), c) if q == c => quote = None,
+                (None, c) if c.is_whitespace() || c == ';' => break,
+                (None | Some('"'), '$') => {
+                    let (name, after) = variable(rest.as_str());
+                    match self.variables.get(name) {
+                        Some(known) => value.push_str(known),
+                        None if name.is_empty() => value.push('$'),
+                        None => {}
+                    }
+                    rest = after.chars();
+                }
+                (_, c) => value.push(c),
+            }
+        }
+        value
+    }
+}
+
+/// The name at the start of what follows a `$` (`NAME` or `{NAME}`), and what comes behind it.
+fn variable(text: &str) -> (&str, &str) {
+    if let Some((name, after)) = text.strip_prefix('{').and_then(|t| t.split_once('}')) {
+        return (name, after);
+    }
+    let end = text
+        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .unwrap_or(text.len());
+    text.split_at(end)
 }
 
 fn number_in(text: &str, most: u8) -> Result<u8, String> {
@@ -205,6 +270,29 @@ mod tests {
         assert_eq!((settings.bridge.as_str(), settings.prefix), ("br7", 16));
         assert_eq!(settings.ipv6, Some(("fd01::1".parse().unwrap(), 80)));
         assert_eq!(settings.ipv6_nat.as_deref(), Some("fd01::/80"));
+    }
+
+    #[test]
+    fn variables_and_the_general_file_are_read_first() {
+        let dir = std::env::temp_dir().join(format!("rlxc-net-defaults-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let general = "USE_LXC_BRIDGE=\"false\"  # overridden\nLXC_DOMAIN=general\n\
+                       [ ! -f /etc/default/lxc-net ] || . /etc/default/lxc-net\n";
+        std::fs::write(dir.join("lxc"), general).unwrap();
+        assert!(!Settings::load(&dir).unwrap().enabled);
+        let own = "NET=10.7.1\nUSE_LXC_BRIDGE=true\nLXC_ADDR=$NET.1\n\
+                   LXC_DHCP_RANGE=\"${NET}.2,${NET}.9\"\nLXC_DHCP_CONFILE='$NET'\n";
+        std::fs::write(dir.join("lxc-net"), own).unwrap();
+        let settings = Settings::load(&dir).unwrap();
+        assert!(settings.enabled);
+        assert_eq!(settings.address, Ipv4Addr::new(10, 7, 1, 1));
+        assert_eq!(settings.dhcp_range, "10.7.1.2,10.7.1.9");
+        assert_eq!(settings.dhcp_confile, "$NET");
+        assert_eq!(settings.domain, "general");
+        std::fs::write(dir.join("lxc-net"), "\nif true\n").unwrap();
+        let error = Settings::load(&dir).unwrap_err().to_string();
+        assert!(error.contains("lxc-net:2: "), "{error}");
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]
