@@ -11,6 +11,7 @@ mod database;
 mod privilege;
 mod usernet;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -86,8 +87,14 @@ fn database_path() -> PathBuf {
 
 fn open_database(host: &mut Netlink) -> Result<Database, String> {
     let path = database_path();
-    // An interface that cannot be asked about stays on record.
-    let exists = |nic: &str| !matches!(host.link(nic), Ok(None));
+    // One list for all records, made under the lock: what others add comes with a link. If there
+    // is none, all stays on record.
+    let mut links: Option<Option<BTreeSet<String>>> = None;
+    let exists = |nic: &str| {
+        let list = || Some(host.links().ok()?.into_iter().map(|l| l.name).collect());
+        let links = links.get_or_insert_with(list);
+        links.as_ref().is_none_or(|links| links.contains(nic))
+    };
     Database::open(&path, exists).map_err(|e| format!("cannot use {}: {e}", path.display()))
 }
 

@@ -253,3 +253,50 @@ l=$(ip -o link show type veth | wc -l); r=$(wc -l </run/lxc/nics)
     assert!(text.contains("links: 3 records: 3"), "{text}");
     assert!(text.contains("held"), "{text}");
 }
+
+#[test]
+fn damaged_and_hostile_files_neither_grant_nics_nor_stop_the_program() {
+    let script = r#"
+long=$(head -c 100000 /dev/zero | tr '\0' x)
+{
+    printf 'nobody veth br0\nnobody veth br0 -5\nnobody veth br0 many\nnobody\0veth br0 9\n'
+    printf 'nobody veth br0 99999999999999999999999\n\xff\xfe nobody veth\n@ veth br0 9\n'
+    printf '%s veth br0 9\nnobody %s br0 9\n* veth br0 9\n65534 veth br0 9\n' "$long" "$long"
+} >/etc/lxc/lxc-usernet
+$USER $OURS create /p c1 $PID veth br0 eth0; echo "none: $?"
+echo 'nobody veth br0 2' >>/etc/lxc/lxc-usernet
+seq 100000 | sed 's/.*/root veth br0 gone&/' >/run/lxc/nics
+printf 'nobody veth br0 br0\n\0\0\xff\nnobody veth br0 ../../etc/passwd\nnobody veth br0\n%s' "$long" \
+    >>/run/lxc/nics
+$USER $OURS create /p c1 $PID veth br0 eth0 | cut -d: -f1; echo "one more"
+$USER $OURS create /p c1 $PID veth br0 eth1
+cut -d' ' -f1-3 /run/lxc/nics; echo "lines: $(wc -l </run/lxc/nics)"
+rm /run/lxc/nics; ln -s /etc/lxc/target /run/lxc/nics
+$USER $OURS create /p c1 $PID veth br0 eth2; ls /etc/lxc
+rm /run/lxc/nics; mkdir /run/lxc/nics
+$USER $OURS create /p c1 $PID veth br0 eth2
+rm -r /run/lxc/nics /etc/lxc/lxc-usernet
+$USER $OURS create /p c1 $PID veth br0 eth2
+echo "links: $(ip -o link show master br0 | wc -l)"
+"#;
+    let Some(text) = run(script) else { return };
+    for want in [
+        "no rule for veth nics of nobody on br0",
+        "none: 1\n",
+        "eth0\none more\n",
+        "Quota reached",
+        // The bridge's own name is an interface that is there: it counts, as for LXC.
+        "nobody veth br0\nnobody veth br0\nlines: 2\n",
+        "cannot use /run/lxc/nics",
+        "cannot read /etc/lxc/lxc-usernet",
+        "links: 1\n",
+    ] {
+        assert!(text.contains(want), "{want:?} in {text}");
+    }
+    assert_eq!(
+        text.matches("cannot use /run/lxc/nics").count(),
+        2,
+        "{text}"
+    );
+    assert!(!text.contains("target\n"), "{text}");
+}

@@ -297,7 +297,7 @@ fn containers_reach_other_networks_through_nat_or_the_remedy_is_named() {
     let Outcome::Up(notes) = service.reload().unwrap() else {
         panic!("reloaded");
     };
-    assert_eq!(notes, [warning.clone()]);
+    assert_eq!(notes, std::slice::from_ref(&warning));
     let (_, remedy) = warning.split_once("run: ").unwrap();
     let done = Command::new("sh").args(["-c", remedy]).status();
     assert!(done.unwrap().success(), "{remedy}");
