@@ -29,23 +29,53 @@ pub(crate) fn of_rootfs(plan: &Plan) -> Option<IdmapSource> {
     })
 }
 
-/// Makes all trees that the plan wants; `pid` is in the container's user namespace.
-pub(crate) fn prepare(plan: &Plan, pid: i32) -> Result<Trees, StartError> {
-    let mut trees = Trees::default();
+/// Whether what is to be idmapped can be; before anything is created.
+pub(crate) fn check(plan: &Plan) -> Result<(), StartError> {
     if let (Some(source), Some(rootfs)) = (of_rootfs(plan), &plan.rootfs) {
         let about = format!("lxc.rootfs.options ({})", rootfs.source);
         if !Path::new(&rootfs.source).is_dir() {
             let what = "only a directory can be idmapped as the rootfs";
             return Err(StartError::new(STEP, about, what));
         }
-        trees.rootfs = Some(tree(
-            plan,
-            pid,
-            &source,
-            Path::new(&rootfs.source),
-            true,
-            &about,
-        )?);
+        check_source(plan, &source, &about)?;
+    }
+    for step in &plan.mounts {
+        if let MountStep::Entry { origin, entry } = step
+            && let Some(source) = &entry.idmap
+        {
+            let about = format!("{} on /{} ({origin})", entry.source, entry.target);
+            check_source(plan, source, &about)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_source(plan: &Plan, source: &IdmapSource, about: &str) -> Result<(), StartError> {
+    let namespaces = &plan.namespaces;
+    let has_user = namespaces.clone.contains(Namespace::User)
+        || namespaces.share.contains_key(&Namespace::User);
+    match source {
+        IdmapSource::Container if !has_user => {
+            Err(
+                StartError::new(STEP, about, "the container has no user namespace")
+                    .remedy("set lxc.idmap, or name a user namespace file after idmap="),
+            )
+        }
+        IdmapSource::Path(path) if !path.exists() => Err(StartError::new(
+            STEP,
+            about,
+            "the user namespace file does not exist",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Makes all trees that the plan wants; `pid` is in the container's user namespace.
+pub(crate) fn prepare(plan: &Plan, pid: i32) -> Result<Trees, StartError> {
+    let mut trees = Trees::default();
+    if let (Some(source), Some(rootfs)) = (of_rootfs(plan), &plan.rootfs) {
+        let about = format!("lxc.rootfs.options ({})", rootfs.source);
+        trees.rootfs = Some(tree(pid, &source, Path::new(&rootfs.source), true, &about)?);
     }
     for step in &plan.mounts {
         let MountStep::Entry { origin, entry } = step else {
@@ -57,29 +87,19 @@ pub(crate) fn prepare(plan: &Plan, pid: i32) -> Result<Trees, StartError> {
         let path = Path::new(&entry.source);
         trees
             .entries
-            .push(tree(plan, pid, source, path, recursive, &about)?);
+            .push(tree(pid, source, path, recursive, &about)?);
     }
     Ok(trees)
 }
 
 fn tree(
-    plan: &Plan,
     pid: i32,
     source: &IdmapSource,
     path: &Path,
     recursive: bool,
     about: &str,
 ) -> Result<OwnedFd, StartError> {
-    let namespaces = &plan.namespaces;
-    let has_user = namespaces.clone.contains(Namespace::User)
-        || namespaces.share.contains_key(&Namespace::User);
     let userns = match source {
-        IdmapSource::Container if !has_user => {
-            return Err(
-                StartError::new(STEP, about, "the container has no user namespace")
-                    .remedy("set lxc.idmap, or name a user namespace file after idmap="),
-            );
-        }
         IdmapSource::Container => format!("/proc/{pid}/ns/user").into(),
         IdmapSource::Path(path) => path.clone(),
     };

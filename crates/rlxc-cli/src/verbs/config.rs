@@ -6,7 +6,7 @@ use rlxc::config::{CheckOptions, Diagnostic, Document, Severity, check_with, ren
 use rlxc::{global_config_item, global_config_keys};
 use serde_json::{Value, json};
 
-use super::Run;
+use super::{Run, config_policy};
 use crate::context::{Context, Failure, Outcome};
 use crate::output::{Format, columns, print_value};
 
@@ -149,7 +149,10 @@ impl Config {
         let mut bad = false;
         for word in targets {
             let path = target(word, context);
-            let found = check_with(&path, options);
+            let mut found = check_with(&path, options);
+            if options.host {
+                found.extend(config_policy::findings(&path));
+            }
             bad |= found.iter().any(|d| d.severity >= least);
             if context.common.format == Format::Table {
                 let mut out = std::io::stdout().lock();

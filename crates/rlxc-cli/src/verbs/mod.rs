@@ -13,6 +13,7 @@ mod checkconfig;
 mod checkpoint;
 mod completions;
 mod config;
+mod config_policy;
 mod console;
 mod copy;
 mod create;

@@ -26,6 +26,7 @@ struct Preparations<'a> {
     host_ptx: Option<OwnedFd>,
     /// The cgroup that the child is born in.
     birth_place: Option<OwnedFd>,
+    shared: Shared,
 }
 
 impl Monitor {
@@ -47,9 +48,9 @@ impl Monitor {
             ours,
             host_ptx,
             birth_place,
+            shared,
         } = prepared;
         let late_network = child.unshare_net;
-        let shared = self.step("shared namespaces", |_| Shared::open(plan))?;
         self.step("clone", |monitor| {
             monitor.clone_init(child, &shared, birth_place)
         })?;
@@ -89,6 +90,8 @@ impl Monitor {
         })?;
         self.core.label = Some(security.label());
         let mut storage = self.step("rootfs source", |_| crate::rootfs::Source::resolve(plan))?;
+        let shared = self.step("shared namespaces", |_| Shared::open(plan))?;
+        crate::idmapped::check(plan)?;
         self.core.pin = storage.pin(plan);
         self.core.storage = storage.take_hold();
         self.step("create cgroups", |monitor| {
@@ -121,6 +124,7 @@ impl Monitor {
             ours,
             host_ptx,
             birth_place,
+            shared,
         })
     }
 
