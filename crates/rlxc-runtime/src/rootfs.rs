@@ -110,6 +110,10 @@ impl Source {
     /// A path without the name of a backend: what it is decides.
     fn of_path(plan: &Plan, path: &Path, options: Box<MountEntry>) -> Result<Self, StartError> {
         let about = format!("lxc.rootfs.path = {}", path.display());
+        if path.is_absolute() {
+            // Missing: said with its errno, before types are tried.
+            std::fs::metadata(path).at(STEP, &about)?;
+        }
         let text = path.to_string_lossy();
         let rootfs = Rootfs::parse(&text).map_err(|error| storage_error(&about, &error))?;
         match rootfs.backend {

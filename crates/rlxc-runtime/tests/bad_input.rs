@@ -99,3 +99,63 @@ fn links_in_the_rootfs_do_not_lead_out() {
     assert_eq!(inside, 0, "something was made outside of the rootfs");
     drop(container);
 }
+
+/// What cannot be is refused before there is a cgroup, a link or a process of the container.
+#[test]
+fn impossible_requests_are_refused_before_anything_is_made() {
+    need_root!();
+    let policy = |container: &Container| {
+        let path = container.lxcpath.join("policy");
+        std::fs::write(&path, "2\ndenylist\nmknod errno\n").unwrap();
+        path
+    };
+    type Change = fn(&mut Container);
+    let changes: [(&str, Change); 7] = [
+        ("policy:3:7", |_| {}),
+        ("no user namespace", |c| {
+            c.config.rootfs.options = Some("idmap=container".into());
+        }),
+        ("no user namespace", |c| {
+            let entry = "/tmp tmp none bind,idmap=container 0 0";
+            c.config.mounts.entries.push(entry.into());
+        }),
+        ("\"nobody-here\" is not running", |c| {
+            let share = &mut c.config.namespace_share;
+            share.insert(rlxc_config::Namespace::Net, "nobody-here".into());
+        }),
+        ("no such resource limit", |c| {
+            c.config.prlimits.push(("bogus".into(), Some(1), Some(1)));
+        }),
+        ("overlap", |c| {
+            for nsid in [0, 5] {
+                c.config.idmap.push(rlxc_config::IdMap {
+                    kind: rlxc_config::IdKind::Uid,
+                    nsid,
+                    hostid: 100_000 + nsid,
+                    range: 10,
+                });
+            }
+        }),
+        ("/nonexistent", |c| {
+            c.config.seccomp.profile = Some("/nonexistent/policy".into());
+        }),
+    ];
+    for (index, (expected, change)) in changes.iter().enumerate() {
+        let mut container = Container::new("impossible");
+        if index == 0 {
+            container.config.seccomp.profile = Some(policy(&container));
+        }
+        change(&mut container);
+        let error = container.start().expect_err(expected);
+        let text = error.to_string();
+        assert!(text.contains(expected), "{expected}: {text}");
+        let log = container.log();
+        for step in ["create cgroups", "clone", "network"] {
+            assert!(
+                !log.contains(&format!("step {step} took")),
+                "{expected}: {log}"
+            );
+        }
+        container.assert_clean();
+    }
+}

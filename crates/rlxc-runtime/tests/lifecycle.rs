@@ -128,3 +128,67 @@ fn a_reboot_starts_it_again() {
     }
     panic!("not started again\n{}", container.log());
 }
+
+/// `lxc.monitor.signal.pdeath`: what init gets when its monitor is killed; SIGKILL unless said otherwise.
+#[test]
+fn init_gets_the_configured_signal_when_its_monitor_dies() {
+    need_root!();
+    let script = "trap 'echo told > /told; exit' TERM; echo up > /up; while :; do sleep 0.05; done";
+    for (signal, told, survives) in [(9, false, false), (15, true, false), (0, false, true)] {
+        let mut container = Container::new("pdeath");
+        container.config.monitor_signal_pdeath = Some(signal);
+        container.command(&["/bin/sh", "-c", script]);
+        let started = container.start().expect("a start");
+        let file = |name: &str| container.rootfs().join(name);
+        wait_until(|| file("up").exists());
+        let kill = |pid, signal| {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
+        };
+        kill(started.monitor, nix::sys::signal::Signal::SIGKILL);
+        wait_until(|| !runs(started.monitor));
+        if survives {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            assert!(runs(started.init));
+            kill(started.init, nix::sys::signal::Signal::SIGKILL);
+        }
+        wait_until(|| !runs(started.init));
+        assert_eq!(file("told").exists(), told, "signal {signal}");
+        remove_cgroups(&container.name);
+    }
+}
+
+/// Whether a process is there and no zombie.
+fn runs(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat
+        .rsplit(") ")
+        .next()
+        .and_then(|rest| rest.chars().next());
+    state.is_some_and(|state| state != 'Z')
+}
+
+fn wait_until(done: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if done() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("10 seconds were not enough");
+}
+
+/// A monitor that is killed leaves its cgroups.
+fn remove_cgroups(name: &str) {
+    let pattern = format!("*{name}*");
+    let _ = std::process::Command::new("find")
+        .args([
+            "/sys/fs/cgroup",
+            "-depth",
+            "-maxdepth",
+            "3",
+            "-name",
+            &pattern,
+        ])
+        .args(["-type", "d", "-exec", "rmdir", "{}", ";"])
+        .output();
+}
