@@ -66,12 +66,16 @@ impl GlobalConfig {
 
     /// What the file says: the first line of the key wins.
     fn written(&self, key: &str) -> Option<&str> {
-        self.text.lines().find_map(|line| {
+        // Only the newline ends a line: a carriage return is part of the value, as in LXC.
+        self.text.split_inclusive('\n').find_map(|line| {
             if line.starts_with('#') {
                 return None;
             }
             let (name, value) = line.split_once('=')?;
-            (name.trim() == key).then(|| value.trim_start_matches([' ', '\t']))
+            let value = value.trim_start_matches([' ', '\t']);
+            // Nothing at all after the sign, not even a newline, is no value.
+            (name.trim_matches([' ', '\t']) == key && !value.is_empty())
+                .then(|| value.strip_suffix('\n').unwrap_or(value))
         })
     }
 

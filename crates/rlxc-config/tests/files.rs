@@ -436,3 +436,38 @@ fn configurations_of_other_programs_load_check_and_save_as_they_are() {
         assert_eq!(again.config().net, called.config().net);
     }
 }
+
+#[test]
+fn the_hosts_own_files_are_checked_as_what_they_are() {
+    let dir = Dir::new("host-files");
+    let codes = |path: &Path| -> Vec<(usize, usize, &str)> {
+        let found = check(path);
+        found.iter().map(|d| (d.line, d.column, d.code)).collect()
+    };
+    let text = "# x\n\nlxc.lxcpath = /srv/lxc\nlxc.lxcpth = /x\nlxc.bdev.lvm.vg = vg0 \nlxc.lxcpath=/y\nzfs\n\
+        lxc.cgroup.use = a # b\n";
+    assert_eq!(
+        codes(&dir.file("lxc.conf", text)),
+        [
+            (4, 1, "unknown-key"),
+            (5, 22, "trailing-blank"),
+            (6, 1, "repeated-key"),
+            (7, 1, "no-equals"),
+            (8, 20, "trailing-comment")
+        ]
+    );
+    // Incus calls a container's file so.
+    assert_eq!(
+        codes(&dir.file("lxc.conf", "lxc.uts.name = a\nlxc.lxcpath = /x\n")),
+        [(2, 1, "unknown-key")]
+    );
+    let text = "# user type bridge n\nann veth lxcbr0 10\n@dev veth lxcbr0\nbob macvlan br0 5\n eve veth br0 x\n";
+    assert_eq!(
+        codes(&dir.file("lxc-usernet", text)),
+        [
+            (3, 1, "ignored-line"),
+            (4, 5, "bad-kind"),
+            (5, 15, "ignored-line")
+        ]
+    );
+}

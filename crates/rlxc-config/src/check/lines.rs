@@ -39,6 +39,9 @@ pub(super) fn unknown(place: &Place, name: &str) -> Diagnostic {
             place.file.display()
         ));
     }
+    if crate::global::GLOBAL_KEYS.contains(&name) {
+        return finding.help("this is a key of lxc.conf, the host's settings for all containers");
+    }
     match keys::nearest_key(name) {
         Some(near) => finding.help(format!("did you mean {near}?")),
         None => finding,

@@ -21,20 +21,20 @@ pub(super) fn run(checker: &mut Checker, options: CheckOptions) {
     checker.found.extend(found);
 }
 
-struct Lint<'a> {
-    checker: &'a Checker,
-    options: CheckOptions,
+pub(super) struct Lint<'a> {
+    pub(super) checker: &'a Checker,
+    pub(super) options: CheckOptions,
 }
 
-type Found = Vec<Diagnostic>;
+pub(super) type Found = Vec<Diagnostic>;
 
 impl<'a> Lint<'a> {
-    fn last(&self, key: &str) -> Option<&'a Place> {
+    pub(super) fn last(&self, key: &str) -> Option<&'a Place> {
         self.checker.places.get(key)?.last()
     }
 
     /// Every line of keys that begin with `prefix`, in the order of files and lines.
-    fn all(&self, prefix: &str) -> Vec<&'a Place> {
+    pub(super) fn all(&self, prefix: &str) -> Vec<&'a Place> {
         let mut places: Vec<_> = self
             .checker
             .places
@@ -319,74 +319,6 @@ impl<'a> Lint<'a> {
             {
                 found.push(place.about_key(Severity::Error, "contradiction",
                     format!("the {} namespace cannot be both new (lxc.namespace.clone) and that of {source}", ns.name())));
-            }
-        }
-    }
-
-    /// What this host lacks.
-    fn host(&self, found: &mut Found) {
-        for key in ["lxc.seccomp.profile", "lxc.mount.fstab"] {
-            if let Some(place) = self
-                .last(key)
-                .filter(|p| p.value() != "none" && !Path::new(p.value()).exists())
-            {
-                found.push(place.about_value(
-                    Severity::Warning,
-                    "missing-path",
-                    format!("{} does not exist on this host", place.value()),
-                    None,
-                ));
-            }
-        }
-        let rootfs = &self.checker.config.rootfs;
-        if let (Some(place), Some(path)) = (self.last("lxc.rootfs.path"), &rootfs.path)
-            && matches!(
-                rootfs.backend.as_deref(),
-                None | Some("dir" | "btrfs" | "loop")
-            )
-            && path.starts_with('/')
-            && !Path::new(path).exists()
-        {
-            found.push(place.about_value(
-                Severity::Warning,
-                "missing-path",
-                format!("{path} does not exist on this host"),
-                None,
-            ));
-        }
-        for place in self.all("lxc.hook.") {
-            let program = place
-                .value()
-                .split_ascii_whitespace()
-                .next()
-                .unwrap_or_default();
-            if program.starts_with('/') && !Path::new(program).exists() {
-                found.push(place.about_value(
-                    Severity::Warning,
-                    "missing-path",
-                    format!("{program} does not exist on this host"),
-                    Some((0, program.len())),
-                ));
-            }
-        }
-        let confined = |value: &str| !matches!(value, "unconfined" | "unchanged");
-        for (key, proof, what) in [
-            (
-                "lxc.apparmor.profile",
-                "/sys/kernel/security/apparmor",
-                "AppArmor",
-            ),
-            ("lxc.selinux.context", "/sys/fs/selinux/enforce", "SELinux"),
-        ] {
-            if let Some(place) = self
-                .last(key)
-                .filter(|p| confined(p.value()) && !Path::new(proof).exists())
-            {
-                found.push(place.about_key(
-                    Severity::Note,
-                    "no-effect",
-                    format!("{what} is not active in this kernel: {key} has no effect"),
-                ));
             }
         }
     }

@@ -13,6 +13,8 @@ use crate::keys;
 use crate::line::{Line, Lines};
 use crate::load::{self, Includes};
 
+mod global;
+mod host;
 mod lines;
 mod lints;
 mod render;
@@ -102,7 +104,8 @@ impl Default for CheckOptions {
 const MAX_FINDINGS: usize = 1000;
 
 /// Checks a file and all that it includes against this host. Findings come in the order of reading,
-/// those about the whole last; a clean file gives none.
+/// those about the whole last; a clean file gives none. Files named `lxc.conf` and `lxc-usernet` are
+/// checked as what they are.
 pub fn check(path: &Path) -> Vec<Diagnostic> {
     check_with(path, CheckOptions::default())
 }
@@ -112,7 +115,13 @@ pub fn check_with(path: &Path, options: CheckOptions) -> Vec<Diagnostic> {
     let mut checker = Checker::new();
     let mut includes = Includes::default();
     match includes.enter(path) {
-        Ok(text) => checker.file(path, &text, &mut includes),
+        Ok(text) => {
+            let own = global::kind_of(path).and_then(|kind| global::check(kind, path, &text));
+            if let Some(found) = own {
+                return found;
+            }
+            checker.file(path, &text, &mut includes);
+        }
         Err(error) => checker.found.push(whole_file(path, &error)),
     }
     lints::run(&mut checker, options);

@@ -108,3 +108,35 @@ fn nul_bytes_and_other_encodings_are_located() {
     let codes: Vec<_> = found.iter().map(|d| (d.line, d.code)).collect();
     assert_eq!(codes, [(1, "nul"), (2, "not-utf8")]);
 }
+
+#[test]
+fn what_this_host_lacks_is_told() {
+    let text = "\
+lxc.net.0.type = phys
+lxc.net.0.link = rlxc-no-such
+lxc.net.1.type = phys
+lxc.net.1.link = rlxc-no+
+lxc.net.2.type = veth
+lxc.net.2.link = lo
+lxc.sysctl.kernel.rlxc_no_such = 1
+lxc.sysctl.kernel.hostname = x
+lxc.console.path = /dev/rlxc-no-such
+lxc.hook.start = /rlxc/no/such arg
+lxc.rootfs.path = dir:/rlxc/no/such
+";
+    let found: Vec<_> = codes(text)
+        .into_iter()
+        .map(|(line, _, code)| (line, code))
+        .collect();
+    for expected in [
+        (2, "missing-link"),
+        (4, "missing-link"),
+        (7, "missing-path"),
+        (9, "missing-path"),
+        (10, "missing-path"),
+        (11, "missing-path"),
+    ] {
+        assert!(found.contains(&expected), "{expected:?} in {found:?}");
+    }
+    assert_eq!(found.len(), 6, "{found:?}");
+}

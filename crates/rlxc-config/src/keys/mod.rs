@@ -248,7 +248,8 @@ pub fn nearest_key(key: &str) -> Option<String> {
     nearest(key, KEY_TABLE.iter().map(|row| row.name)).map(str::to_owned)
 }
 
-fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The nearest of `known`, if it is near enough to be a typo.
+pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > 128 {
         return None;
     }

@@ -9,6 +9,7 @@ mod generate;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -292,6 +293,78 @@ fn configurations_of_other_programs_read_as_liblxc_reads_them() {
     drop(peer);
     std::fs::remove_dir_all(&dir).unwrap();
     assert_eq!(count, 3);
+}
+
+/// lxc.conf of an ordinary user, in forms good and bad, is read as liblxc reads it.
+#[test]
+fn the_global_items_are_those_of_liblxc() {
+    const PEER: &str = "
+import _lxc, json, sys
+items = []
+for key in sys.argv[1:]:
+    try:
+        items.append(_lxc.get_global_config_item(key))
+    except Exception:
+        items.append(None)
+print(json.dumps(items))
+";
+    const TEXTS: [&str; 20] = [
+        "",
+        "lxc.lxcpath = /srv//\n",
+        "lxc.lxcpath=/a\nlxc.lxcpath=/b\n",
+        "  lxc.lxcpath\t=\t /x \n",
+        "lxc.lxcpath = \n",
+        "lxc.lxcpath =",
+        "lxc.lxcpath = /x\r\n",
+        "#lxc.lxcpath = /x\n #lxc.lxcpath = /y\n",
+        " # lxc.lxcpath = /y\n",
+        "xlxc.lxcpath = /x\n",
+        "lxc.lxcpathx = /x\n",
+        "lxc.lxcpath /x\n",
+        "lxc.lxcpath = /x",
+        "lxc.bdev.lvm.vg = a\nlxc.bdev.lvm.thin_pool = b\nlxc.bdev.zfs.root = c/d\n\
+         lxc.bdev.rbd.rbdpool = e\nlxc.cgroup.pattern = lxc/%n\nlxc.cgroup.use = memory,cpu\n\
+         lxc.default_config = /d\n",
+        "foo lxc.lxcpath = /x\n",
+        "lxc.bdev.zfs.root = \"q\"\n",
+        "lxc.bdev.zfs.root = a = b\n",
+        "lxc.bdev.zfs.root == b\n",
+        "lxc.bdev.zfs.root=\n",
+        "lxc.cgroup.use = a # b\n\n\nlxc.cgroup.pattern = \t x\n",
+    ];
+    // LXC 5.0.2 never reads the value of lxc.bdev.rbd.rbduser.
+    let keys = rlxc_config::GLOBAL_KEYS;
+    let keys: Vec<&str> = keys
+        .into_iter()
+        .filter(|k| !k.ends_with("rbduser"))
+        .collect();
+    let home = directory("home");
+    std::fs::create_dir_all(home.join(".config/lxc")).unwrap();
+    let root = std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0);
+    let mut differences = Vec::new();
+    for text in TEXTS {
+        std::fs::write(home.join(".config/lxc/lxc.conf"), text).unwrap();
+        let mut command = Command::new(if root { "setpriv" } else { "env" });
+        if root {
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        }
+        command.args(["/usr/bin/python3", "-c", PEER]).args(&keys);
+        let said = command.env("HOME", &home).output();
+        let theirs = said
+            .ok()
+            .and_then(|o| serde_json::from_slice::<Value>(&o.stdout).ok());
+        let Some(theirs) = theirs else {
+            println!("skipped: python3-lxc or setpriv is not installed");
+            break;
+        };
+        let global = rlxc_config::GlobalConfig::load_for(Some(home.clone()));
+        let ours: Vec<_> = keys.iter().map(|key| global.get(key).unwrap()).collect();
+        if json!(ours) != theirs {
+            differences.push(format!("{text:?}: ours {ours:?}, theirs {theirs}"));
+        }
+    }
+    std::fs::remove_dir_all(&home).unwrap();
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
 #[test]
