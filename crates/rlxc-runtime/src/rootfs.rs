@@ -164,6 +164,7 @@ impl Source {
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Device { tree, .. } => Some(tree.as_fd()),
+            Self::Directory { tree, .. } => tree.as_ref().map(AsFd::as_fd),
             _ => None,
         }
     }

@@ -142,3 +142,26 @@ fn clocks_are_shifted() {
     let up: f64 = text.trim().parse().unwrap_or(0.0);
     assert!(up > 1_000_000.0, "{text}\n{}", container.log());
 }
+
+/// `lxc.monitor.unshare`: what a pre-start hook mounts is seen by the container and not by the host.
+#[test]
+fn mounts_of_hooks_stay_with_a_monitor_of_its_own() {
+    need_root!();
+    let mut container = Container::new("unshare");
+    let side = container.lxcpath.join("side");
+    std::fs::create_dir(&side).expect("a directory");
+    let path = side.display();
+    let hook = format!("sh -c 'mount -t tmpfs side {path} && echo inner > {path}/file'");
+    container.config.monitor_unshare = 1;
+    container
+        .config
+        .hooks
+        .by_kind
+        .insert(HookKind::PreStart, vec![hook]);
+    let entry = format!("{path} tmp none bind 0 0");
+    container.config.mounts.entries.push(entry);
+    let text = container.output("cat /tmp/file");
+    assert_eq!(text, "inner\n", "{}", container.log());
+    assert!(!side.join("file").exists());
+    container.assert_clean();
+}

@@ -104,3 +104,32 @@ fn an_idmapped_rootfs_needs_no_chown() {
     assert_eq!(meta.uid(), 0, "written as root through the map");
     container.assert_clean();
 }
+
+#[test]
+fn a_shared_user_namespace_makes_its_root_ours() {
+    need_root!();
+    let mut first = Container::new("owner");
+    mapped(&mut first);
+    chown(&first);
+    first.command(&["/bin/sleep", "100"]);
+    let started = first
+        .start()
+        .unwrap_or_else(|e| panic!("{e}\n{}", first.log()));
+    let mut second = Container::new("guest");
+    let from = started.init.to_string();
+    let share = &mut second.config.namespace_share;
+    share.insert(rlxc_config::Namespace::User, from.clone());
+    // sysfs belongs to whose network namespace it is of.
+    share.insert(rlxc_config::Namespace::Net, from);
+    second.config.net.clear();
+    chown(&second);
+    let text =
+        second.output("id -u; cat /proc/self/uid_map; touch /new; readlink /proc/self/ns/user");
+    let own = std::fs::read_link(format!("/proc/{}/ns/user", started.init)).unwrap();
+    assert!(text.starts_with("0\n") && text.contains("300000"), "{text}");
+    assert!(text.contains(&*own.to_string_lossy()), "{text}");
+    use std::os::unix::fs::MetadataExt;
+    let meta = std::fs::metadata(second.rootfs().join("new")).unwrap();
+    assert_eq!(meta.uid(), 300_000);
+    first.client().stop().unwrap();
+}
