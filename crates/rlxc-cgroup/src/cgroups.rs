@@ -148,6 +148,9 @@ impl Cgroups {
     /// # Errors
     /// As [`Cgroups::create_monitor`]; what was made by this call is removed again.
     pub fn create_payload(&mut self) -> Result<()> {
+        // After a reboot: rules and program were those of the cgroup that is gone.
+        self.rules = Rules::default();
+        self.program = None;
         let path = self
             .request
             .path("payload", self.request.container.as_ref())?;
@@ -429,11 +432,37 @@ impl Cgroups {
         };
         let line = [(key.to_owned(), rule.to_owned())];
         let before = self.rules.clone();
+        if self.mode == Mode::Unified && self.rules.is_empty() {
+            // Nothing is restricted yet: there is nothing to allow, and a denial leaves the rest.
+            let parsed = Rule::parse(allow, rule)?;
+            if allow {
+                return Ok(());
+            }
+            if !parsed.is_all() {
+                self.rules.add(Rule::parse(true, "a")?);
+            }
+        }
         let done = self.attach_devices(&line, &line);
         if done.is_err() {
             self.rules = before;
         }
         done
+    }
+
+    /// The ids of the device programs in force on the container's cgroup2; empty where v1 rules.
+    ///
+    /// # Errors
+    /// [`Error::Devices`].
+    pub fn device_programs(&self) -> Result<Vec<u32>> {
+        let Ok(path) = self.limit_dir("devices", Some(Version::V2)) else {
+            return Ok(Vec::new());
+        };
+        File::open(path)
+            .and_then(rlxc_sys::bpf::query_device_programs)
+            .map_err(|source| Error::Devices {
+                path: path.into(),
+                source,
+            })
     }
 
     fn load_program(&mut self) -> Result<()> {

@@ -144,13 +144,11 @@ impl Rules {
         self.0.is_empty()
     }
 
-    /// What holds when no rule matches: the list's `a`; without one a list that begins with a
-    /// denial allows the rest, as v1 does, and a list that begins with an allowance denies it.
+    /// What holds when no rule matches: the list's `a`; without one nothing is allowed, as with LXC.
     fn fallback(&self) -> bool {
-        self.0.first().is_some_and(|rule| match rule.is_all() {
-            true => rule.allow,
-            false => !rule.allow,
-        })
+        self.0
+            .first()
+            .is_some_and(|rule| rule.is_all() && rule.allow)
     }
 
     /// The program as encoded `struct bpf_insn`: the last matching rule wins, a rule matches when
@@ -303,8 +301,10 @@ mod tests {
         assert!(run(&p, 2, 7, 5, 5));
         let p = rules(&[(true, "c 1:3 r"), (false, "a *:* rwm")]).program();
         assert!(!run(&p, 2, 2, 1, 3));
+        let p = rules(&[(true, "c 1:3 r")]).program();
+        assert!(run(&p, 2, 2, 1, 3) && !run(&p, 2, 4, 1, 3) && !run(&p, 1, 7, 8, 0));
         let p = rules(&[(false, "c 1:3 w")]).program();
-        assert!(run(&p, 2, 2, 1, 3) && !run(&p, 2, 4, 1, 3) && run(&p, 1, 7, 8, 0));
+        assert!(!run(&p, 2, 2, 1, 3) && !run(&p, 1, 7, 8, 0));
     }
 
     #[test]

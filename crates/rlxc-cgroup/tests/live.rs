@@ -123,11 +123,11 @@ fn a_refused_value_is_shown_with_file_value_and_errno() {
 
 #[test]
 fn many_cycles_alone_and_side_by_side_leave_nothing() {
-    let threads: Vec<_> = (0..10)
+    let threads: Vec<_> = (0..50)
         .map(|n| {
             std::thread::spawn(move || {
                 for _ in 0..10 {
-                    let Some(mut cgroups) = made(&format!("cycle{}", n % 5)) else {
+                    let Some(mut cgroups) = made(&format!("cycle{}", n % 20)) else {
                         return;
                     };
                     end(&mut cgroups);
@@ -183,10 +183,15 @@ fn the_device_program_denies_an_open_and_is_replaced_live() {
         let first = rlxc_sys::bpf::load_device_program(&rules.program()).unwrap();
         rlxc_sys::bpf::attach_device_program(&dir, &first, None).unwrap();
         assert!(!opens_zero(&cgroups));
+        let query = || rlxc_sys::bpf::query_device_programs(&dir).unwrap();
+        let before = query();
+        assert_eq!(before.len(), 1);
         rules.add(Rule::parse(true, "c 1:5 r").unwrap());
         let second = rlxc_sys::bpf::load_device_program(&rules.program()).unwrap();
         rlxc_sys::bpf::attach_device_program(&dir, &second, Some(&first)).unwrap();
         assert!(opens_zero(&cgroups));
+        let after = query();
+        assert!(after.len() == 1 && after != before);
     } else {
         println!("skipped: a cgroup2 hierarchy");
     }

@@ -7,7 +7,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use rlxc_cgroup::Stats;
-use rlxc_runtime::control::{DeviceAccess, change_device};
+use rlxc_cgroup::devices::{Kind, Rule};
+use rlxc_runtime::control::{DeviceAccess, change_all_devices, change_device};
 
 use crate::container::Container;
 use crate::error::{Error, Result};
@@ -36,14 +37,13 @@ impl Container {
             "devices.deny" => Some(false),
             _ => None,
         } {
-            let access = parse_device(value).ok_or_else(|| {
-                Error::refused(
-                    Errno::EINVAL,
-                    format!("{file}: '{value}' is no rule like 'c 1:3 rwm'"),
-                )
-            })?;
             self.need_init_pid()?;
-            return Ok(change_device(&self.client(), access, allow)?);
+            let rule = Rule::parse(allow, value)
+                .map_err(|error| Error::refused(Errno::EINVAL, format!("{file}: {error}")))?;
+            return Ok(match device_access(&rule) {
+                Some(access) => change_device(&self.client(), access, allow)?,
+                None => change_all_devices(&self.client(), allow)?,
+            });
         }
         self.open_cgroup_file(file, OFlag::O_WRONLY)?
             .write_all(value.as_bytes())
@@ -109,31 +109,15 @@ fn read_first(dirs: &[OwnedFd], file: &str) -> Option<String> {
     })
 }
 
-/// `TYPE MAJOR:MINOR ACCESS`, as in the v1 device files; `a` alone stands for everything.
-pub(crate) fn parse_device(rule: &str) -> Option<DeviceAccess> {
-    let mut words = rule.split_whitespace();
-    let kind = words.next()?;
-    let numbers = words.next()?;
-    let access = words.next()?;
-    let (major, minor) = numbers.split_once(':')?;
-    let number = |text: &str| match text {
-        "*" => Some(None),
-        text => text.parse().ok().map(Some),
-    };
-    if words.next().is_some() || !access.bytes().all(|b| b"rwm".contains(&b)) {
-        return None;
-    }
+/// `None`: the rule is `a`.
+fn device_access(rule: &Rule) -> Option<DeviceAccess> {
     Some(DeviceAccess {
-        block: match kind {
-            "b" => true,
-            "c" => false,
-            _ => return None,
-        },
-        major: number(major)?,
-        minor: number(minor)?,
-        read: access.contains('r'),
-        write: access.contains('w'),
-        mknod: access.contains('m'),
+        block: rule.kind? == Kind::Block,
+        major: rule.major,
+        minor: rule.minor,
+        mknod: rule.access & 1 != 0,
+        read: rule.access & 2 != 0,
+        write: rule.access & 4 != 0,
     })
 }
 
@@ -142,20 +126,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn device_rules_are_read_and_nonsense_is_refused() {
-        let rule = parse_device("c 1:* rw");
-        assert!(rule.is_some_and(|r| !r.block && r.major == Some(1) && r.minor.is_none()));
-        assert!(rule.is_some_and(|r| r.read && r.write && !r.mknod));
-        for bad in [
-            "",
-            "c",
-            "c 1:3",
-            "x 1:3 rwm",
-            "c 1 rwm",
-            "c 1:3 rwx",
-            "c 1:3 rwm more",
-        ] {
-            assert!(parse_device(bad).is_none(), "{bad}");
-        }
+    fn a_rule_becomes_the_access_that_the_monitor_is_asked_for() {
+        let access = |text| {
+            Rule::parse(true, text)
+                .ok()
+                .map(|rule| device_access(&rule))
+        };
+        let null = access("c 1:* rw").flatten();
+        assert!(null.is_some_and(|r| !r.block && r.major == Some(1) && r.minor.is_none()));
+        assert!(null.is_some_and(|r| r.read && r.write && !r.mknod));
+        assert_eq!(access("a"), Some(None));
+        assert_eq!(access("/dev/null r"), access("c 1:3 r"));
+        assert_eq!(access("x 1:3 rwm"), None);
     }
 }

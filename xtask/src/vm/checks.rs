@@ -21,6 +21,16 @@ pub(crate) const CHECKS: &[Check] = &[
         only: &[],
     },
     Check {
+        package: "rlxc-cgroup",
+        test: "limits",
+        only: &[],
+    },
+    Check {
+        package: "rlxc-tests",
+        test: "cgroup_mounts",
+        only: &[],
+    },
+    Check {
         package: "rlxc-tests",
         test: "cgroup_tree",
         only: &[],

@@ -1,5 +1,5 @@
 # Runs as root in the VM, whose root is the host's, with writes kept in memory.
-export RLXC_VM=1 HOME=/root LC_ALL=C
+export RLXC_VM=1 HOME=/root LC_ALL=C RUST_BACKTRACE=0
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 unset XDG_RUNTIME_DIR XDG_CONFIG_HOME XDG_CACHE_HOME
 ip link set lo up

@@ -36,6 +36,25 @@ pub fn change_device(
     device: DeviceAccess,
     allow: bool,
 ) -> Result<(), ControlError> {
+    change(client, &device.text(), &device.rule(allow), allow)
+}
+
+/// Allows or denies everything, which makes all earlier rules void.
+///
+/// # Errors
+/// As [`change_device`].
+pub fn change_all_devices(client: &Client, allow: bool) -> Result<(), ControlError> {
+    let rule = DeviceRule {
+        kind: b'a',
+        major: -1,
+        minor: -1,
+        access: *b"rwm\0",
+        allow: i32::from(allow),
+    };
+    change(client, "a", &rule, allow)
+}
+
+fn change(client: &Client, text: &str, rule: &DeviceRule, allow: bool) -> Result<(), ControlError> {
     match client.cgroup_fd("devices", true) {
         Ok((_, dir)) => {
             let file = if allow {
@@ -46,13 +65,13 @@ pub fn change_device(
             let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
             openat(&dir, file, flags, Mode::empty())
                 .map_err(std::io::Error::from)
-                .and_then(|fd| File::from(fd).write_all(device.text().as_bytes()))
+                .and_then(|fd| File::from(fd).write_all(text.as_bytes()))
                 .map_err(ControlError::call("change the devices of", client.name()))
         }
         Err(Error::Refused {
             errno: Errno::ENOENT | Errno::EINVAL,
             ..
-        }) => Ok(client.add_device_rule(&device.rule(allow))?),
+        }) => Ok(client.add_device_rule(rule)?),
         Err(error) => Err(error.into()),
     }
 }

@@ -16,7 +16,7 @@ use std::io;
 use nix::errno::Errno;
 
 pub use console::{ConsoleOptions, console};
-pub use device::{DeviceAccess, change_device};
+pub use device::{DeviceAccess, change_all_devices, change_device};
 pub use freezer::{freeze, unfreeze};
 pub use halt::{Halt, Outcome, Reception, processes, reboot, reboot_wait, shutdown, stop};
 pub use wait::wait;
