@@ -40,10 +40,11 @@ impl Container {
             self.need_init_pid()?;
             let rule = Rule::parse(allow, value)
                 .map_err(|error| Error::refused(Errno::EINVAL, format!("{file}: {error}")))?;
-            return Ok(match device_access(&rule) {
+            match device_access(&rule) {
                 Some(access) => change_device(&self.client(), access, allow)?,
                 None => change_all_devices(&self.client(), allow)?,
-            });
+            }
+            return Ok(());
         }
         self.open_cgroup_file(file, OFlag::O_WRONLY)?
             .write_all(value.as_bytes())
