@@ -189,11 +189,17 @@ impl Created {
 
     /// Gives back what a monitor that crashed could not: the kernel has returned phys links by
     /// their names in the container (or with a number), and kept ports, proxies and routes.
-    /// Scripts are not run.
-    pub fn recover(&self, netlink: &mut Netlink, context: &Context) -> Vec<Error> {
+    /// Scripts are not run. With the container's namespace, if something still holds it, links are
+    /// fetched from there: virtual ones would end with it.
+    pub fn recover(
+        &self,
+        netlink: &mut Netlink,
+        context: &Context,
+        netns: Option<BorrowedFd<'_>>,
+    ) -> Vec<Error> {
         let mut errors = Vec::new();
         for undo in self.nics.iter().flat_map(|nic| nic.undo.iter().rev()) {
-            let result = undo_one(undo, netlink, context, None, Depth::All);
+            let result = undo_one(undo, netlink, context, netns, Depth::All);
             errors.extend(result.err());
         }
         errors

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -84,16 +85,34 @@ fn remove_at(path: &Path) -> Result<()> {
     }
 }
 
+/// Whether a record of a container is there.
+pub fn is_kept(context: &Context) -> bool {
+    path(context).exists()
+}
+
 /// Gives back what a crashed monitor of the same container left, and forgets the record: to be
 /// called before the container's network is set up. Without a record it does nothing.
 ///
 /// # Errors
 /// All failed steps; the record is then kept for another try. A damaged record is removed.
 pub fn recover(netlink: &mut Netlink, context: &Context) -> Vec<Error> {
-    recover_at(netlink, context, &path(context))
+    recover_at(netlink, context, None, &path(context))
 }
 
-fn recover_at(netlink: &mut Netlink, context: &Context, path: &Path) -> Vec<Error> {
+/// As [`recover`], with the container's network namespace, which something still holds.
+///
+/// # Errors
+/// As [`recover`].
+pub fn recover_from(netlink: &mut Netlink, context: &Context, netns: BorrowedFd<'_>) -> Vec<Error> {
+    recover_at(netlink, context, Some(netns), &path(context))
+}
+
+fn recover_at(
+    netlink: &mut Netlink,
+    context: &Context,
+    netns: Option<BorrowedFd<'_>>,
+    path: &Path,
+) -> Vec<Error> {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(source) if source.kind() == ErrorKind::NotFound => return Vec::new(),
@@ -106,7 +125,7 @@ fn recover_at(netlink: &mut Netlink, context: &Context, path: &Path) -> Vec<Erro
         }
     };
     let mut errors = match serde_json::from_slice::<Created>(&text) {
-        Ok(created) => created.recover(netlink, context),
+        Ok(created) => created.recover(netlink, context, netns),
         Err(error) => {
             tracing::warn!("the damaged record {} is dropped: {error}", path.display());
             Vec::new()
@@ -151,9 +170,9 @@ mod tests {
         let read: Created = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!(read, created);
         fs::write(&path, b"{ damaged").unwrap();
-        assert!(recover_at(&mut netlink, &context, &path).is_empty());
+        assert!(recover_at(&mut netlink, &context, None, &path).is_empty());
         assert!(!path.exists());
-        assert!(recover_at(&mut netlink, &context, &path).is_empty());
+        assert!(recover_at(&mut netlink, &context, None, &path).is_empty());
         fs::remove_dir_all(&dir).unwrap();
     }
 }

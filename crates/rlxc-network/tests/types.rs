@@ -364,11 +364,14 @@ fn a_phys_link_that_the_kernel_gave_back_is_renamed_from_the_journal() {
     host.inside_ip(&format!("link set eth0 netns {path}"));
     assert!(host.links().contains(&"eth0".to_owned()));
     let read: rlxc_network::Created = serde_json::from_str(&journal).unwrap();
-    let errors = read.recover(&mut host.netlink, &host.context);
+    let errors = read.recover(&mut host.netlink, &host.context, None);
     assert!(errors.is_empty(), "{errors:?}");
     assert_eq!(host.links(), ["lo", "ph0", "ph1"]);
     // A second time there is nothing to do.
-    assert!(read.recover(&mut host.netlink, &host.context).is_empty());
+    assert!(
+        read.recover(&mut host.netlink, &host.context, None)
+            .is_empty()
+    );
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod global;
 mod list;
 mod mount;
 mod network;
+mod recover;
 mod rename;
 mod restore;
 mod snapshot;
@@ -40,6 +41,7 @@ pub use error::{Error, Result};
 pub use extensions::{API_EXTENSIONS, has_api_extension};
 pub use global::{VERSION, default_lxcpath, global_config_item, global_config_keys};
 pub use list::{list_active, list_all, list_defined};
+pub use recover::Leftovers;
 pub use snapshot::Snapshot;
 pub use start::{StartFailure, StartOptions};
 

@@ -1,10 +1,10 @@
 use std::io::Write;
 
 use clap::Args;
-use rlxc::State;
 
 use super::Run;
 use crate::context::{Context, Failure, Outcome};
+use crate::output::safe;
 
 /// Options of `explain`.
 #[derive(Debug, Args)]
@@ -55,81 +55,52 @@ pub(crate) struct Recover {
 
 impl Run for Recover {
     fn run(mut self, context: &Context) -> Outcome {
-        let container = context.bare(&mut self.words)?;
-        let name = container.name();
-        match container.state() {
-            Ok(State::Stopped) => {}
-            Ok(state) => {
+        let mut container = context.container(&mut self.words)?;
+        let name = safe(container.name());
+        let left = match container.leftovers() {
+            Err(rlxc::Error::Running { .. }) => {
                 context.say(&format!(
-                    "{name} is {state}: its monitor answers, nothing to recover"
+                    "{name} runs and its monitor answers: nothing to recover"
                 ));
                 return Ok(0);
             }
-            Err(error) => return Err(error.into()),
-        }
-        let left = leftovers(name);
+            other => other?,
+        };
         if left.is_empty() {
             context.say(&format!("nothing is left of {name}"));
             return Ok(0);
         }
-        for (dir, pids) in &left {
-            context.say(&format!("{}: {} processes", dir.display(), pids.len()));
-        }
-        if !self.yes {
-            return Err(
-                Failure::new("processes without a monitor are left").remedy(format!(
-                    "rlxc recover {name} --yes kills them and removes the cgroups"
-                )),
-            );
-        }
-        kill(&left);
-        Ok(0)
-    }
-}
-
-type Leftover = (std::path::PathBuf, Vec<i32>);
-
-/// Payload cgroups of that name with the processes in them.
-fn leftovers(name: &str) -> Vec<Leftover> {
-    let mut found = Vec::new();
-    let mut roots = vec![std::path::PathBuf::from("/sys/fs/cgroup")];
-    let subs = std::fs::read_dir("/sys/fs/cgroup")
-        .into_iter()
-        .flatten()
-        .flatten();
-    roots.extend(
-        subs.map(|e| e.path())
-            .filter(|p| p.is_dir() && !p.is_symlink()),
-    );
-    for root in roots {
-        let dir = root.join(format!("lxc.payload.{name}"));
-        let Ok(text) = std::fs::read_to_string(dir.join("cgroup.procs")) else {
-            continue;
-        };
-        found.push((
-            dir,
-            text.lines().filter_map(|line| line.parse().ok()).collect(),
-        ));
-    }
-    found
-}
-
-fn kill(left: &[Leftover]) {
-    use nix::sys::signal::{Signal, kill};
-    for pid in left
-        .iter()
-        .flat_map(|(_, pids)| pids)
-        .filter(|pid| **pid > 1)
-    {
-        let _ = kill(nix::unistd::Pid::from_raw(*pid), Signal::SIGKILL);
-    }
-    for _ in 0..50 {
-        let gone = left
+        let processes: Vec<String> = left
+            .processes
             .iter()
-            .all(|(dir, _)| std::fs::remove_dir(dir).is_ok() || !dir.exists());
-        if gone {
-            return;
+            .map(|(pid, comm)| format!("{} ({pid})", safe(comm)))
+            .collect();
+        if !processes.is_empty() {
+            context.say(&format!("processes: {}", processes.join(", ")));
         }
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        for dir in &left.cgroups {
+            context.say(&format!("cgroup: {}", dir.display()));
+        }
+        if left.links {
+            context.say("links: to be given back to the host");
+        }
+        if left.ephemeral {
+            context.say("it is ephemeral: to be destroyed");
+        }
+        // What runs may still be wanted: that is killed only when asked for.
+        if (!left.processes.is_empty() || left.ephemeral) && !self.yes {
+            let text = "something without a monitor is left";
+            return Err(Failure::new(text).remedy(format!(
+                "rlxc recover {name} --yes kills the processes, removes the cgroups and gives links back"
+            )));
+        }
+        let wrong = container.clean_up(&left);
+        match wrong.as_slice() {
+            [] => {
+                context.say(&format!("{name} is clean again"));
+                Ok(0)
+            }
+            wrong => Err(Failure::new(wrong.join("\n"))),
+        }
     }
 }
