@@ -28,6 +28,7 @@ mod ls;
 mod ls_cells;
 mod monitor;
 mod net;
+mod ready;
 mod set;
 mod snapshot;
 mod start;

@@ -1,9 +1,11 @@
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use rlxc::{Container, StartOptions};
 
 use super::Run;
+use super::ready::NotifySocket;
 use super::start_options::Shared;
 use crate::context::{Context, Failure, Outcome};
 
@@ -28,6 +30,10 @@ pub(crate) struct Start {
     /// Close inherited descriptors (always so in the background)
     #[arg(short = 'C', long)]
     close_all_fds: bool,
+    /// Return when the container says that it is ready (sd_notify), at most after SECONDS (60)
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true,
+          default_missing_value = "60", conflicts_with = "foreground")]
+    ready: Option<u64>,
     #[command(flatten)]
     shared: Shared,
     /// NAME, if not given by -n, and the program to run instead of init
@@ -62,7 +68,14 @@ impl Run for Start {
             close_all_fds: self.close_all_fds,
             ..StartOptions::default()
         };
+        let Some(seconds) = self.ready.filter(|_| !self.shared.dry_run) else {
+            self.shared.start(&container, options, context)?;
+            return Ok(0);
+        };
+        let until = Instant::now() + Duration::from_secs(seconds);
+        let socket = NotifySocket::new(&mut container)?;
         self.shared.start(&container, options, context)?;
+        socket.wait(&container, until)?;
         Ok(0)
     }
 }

@@ -22,6 +22,9 @@ pub(crate) struct Wait {
         hide_default_value = true
     )]
     timeout: i64,
+    /// Wait until its system has booted, not only until it runs
+    #[arg(long, conflicts_with = "state")]
+    ready: bool,
     /// NAME, if not given by -n
     #[arg(value_name = "NAME", hide = true)]
     words: Vec<String>,
@@ -30,6 +33,10 @@ pub(crate) struct Wait {
 impl Run for Wait {
     fn run(mut self, context: &Context) -> Outcome {
         let container = context.bare(&mut self.words)?;
+        let timeout = u64::try_from(self.timeout).ok().map(Duration::from_secs);
+        if self.ready {
+            return Ok(u8::from(!super::ready::wait_booted(&container, timeout)?));
+        }
         let Some(states) = self.state else {
             return Err(Failure::usage("missing state option to wait for."));
         };
@@ -38,7 +45,6 @@ impl Run for Wait {
             .map_err(|error: rlxc::monitor::UnknownState| {
                 Failure::new(format!("invalid state '{}'", error.0))
             })?;
-        let timeout = u64::try_from(self.timeout).ok().map(Duration::from_secs);
         match container.wait(states, timeout)? {
             Some(_) => Ok(0),
             None => Ok(1),
