@@ -256,9 +256,13 @@ fn moved_rootfs(rootfs: &Rootfs, old: &Path, new: &Path) -> Result<Rootfs> {
     })
 }
 
-/// A file that is there whole or not at all.
+/// A file that is there whole or not at all; one that is replaced keeps its mode.
 pub(crate) fn write_whole(file: &Path, text: &[u8]) -> Result<()> {
     let new = file.with_extension("tmp");
     std::fs::write(&new, text).map_err(Error::path("write", &new))?;
+    if let Ok(meta) = std::fs::metadata(file) {
+        std::fs::set_permissions(&new, meta.permissions())
+            .map_err(Error::path("set the mode of", &new))?;
+    }
     std::fs::rename(&new, file).map_err(Error::path("write", file))
 }

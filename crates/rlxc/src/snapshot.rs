@@ -140,10 +140,7 @@ impl Container {
     /// # Errors
     /// As [`Container::destroy`].
     pub fn destroy_snapshot(&self, name: &str) -> Result<()> {
-        self.open_snapshot(name)?.destroy()?;
-        // Kept while there are others.
-        remove_empty_dir(&self.snapshot_path());
-        Ok(())
+        self.open_snapshot(name)?.destroy()
     }
 
     /// Removes all snapshots.

@@ -181,7 +181,8 @@ impl Copy {
 /// A pre-mount hook puts a tmpfs where the overlay keeps what changes.
 fn in_memory(copied: &mut Container) -> Result<(), Failure> {
     use std::os::unix::fs::OpenOptionsExt;
-    if !copied.item("lxc.rootfs.path")?.starts_with("overlay") {
+    let backend = copied.config()?.rootfs.backend.as_deref();
+    if !backend.is_some_and(|backend| backend.starts_with("overlay")) {
         return Err(Failure::new("-t is only for copies of type overlay")
             .remedy("leave -t out, or copy a container that lies in a directory"));
     }

@@ -81,10 +81,16 @@ fn unmount(dataset: &str) {
 
 /// What needs a data set that nobody uses. A daemon that serves it ends a little after the unmounting.
 fn when_idle(dataset: &str, args: &[&str]) -> Result<()> {
-    let mut last = Ok(());
-    for _ in 0..10 {
+    again_while_busy(|| {
         unmount(dataset);
-        last = tool::run("zfs", args).map(drop);
+        tool::run("zfs", args).map(drop)
+    })
+}
+
+fn again_while_busy(mut action: impl FnMut() -> Result<()>) -> Result<()> {
+    let mut last = Ok(());
+    for _ in 0..20 {
+        last = action();
         match &last {
             Err(Error::Program { status, .. }) if status.contains("busy") => {
                 std::thread::sleep(std::time::Duration::from_millis(50));
@@ -156,7 +162,7 @@ impl Driver for Zfs {
             Ok(tree) => Ok(Mounted::detached(tree)),
             // The kernel has no ZFS: the daemon mounts it, at the data set's own place.
             Err(error) if error.raw_os_error() == Some(Errno::ENODEV as i32) => {
-                tool::run("zfs", &["mount", dataset])?;
+                again_while_busy(|| tool::run("zfs", &["mount", dataset]).map(drop))?;
                 let unmount = Unmount(dataset.to_owned());
                 let at = mounted_at(dataset).ok_or_else(|| Error::RootfsPath {
                     path: rootfs.to_string(),
@@ -193,6 +199,8 @@ impl Driver for Zfs {
             let _ = tool::run("zfs", &["destroy", "-r", &snapshot]);
             return Err(error);
         }
+        // zfs-fuse mounts every clone, whatever canmount says.
+        unmount(&to.path);
         Ok(())
     }
 

@@ -1,0 +1,7 @@
+//! Every kind of storage, every operation, on real file systems; LXC's own tools on what we made, and ours on what
+//! they made.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod host;
+mod same_as_lxc;
+mod table;
