@@ -216,6 +216,7 @@ impl Context {
         if let Some(file) = &self.common.rcfile {
             container.set_config_file(file);
         }
+        container.recover();
         Ok(container)
     }
 
@@ -225,7 +226,6 @@ impl Context {
     /// A name that cannot be one, a configuration that is wrong.
     pub fn container(&self, words: &mut Vec<String>) -> Result<Container, Failure> {
         let mut container = self.bare(words)?;
-        container.recover();
         if let Some(file) = &self.common.rcfile {
             container.load_config(Some(file))?;
         } else if container.is_defined() {

@@ -98,7 +98,15 @@ impl Container {
             return Err(Error::refused(Errno::EOPNOTSUPP, message));
         }
         std::fs::create_dir_all(&place).map_err(Error::path("make", &place))?;
-        let free = (0..).find(|n| !place.join(format!("snap{n}/config")).exists());
+        let free = (0..).find(|n| {
+            let name = format!("snap{n}");
+            if let Ok(one) = Self::without_config(&name, Some(&place)) {
+                // What a killed command left takes no number.
+                one.recover();
+            }
+            let dir = place.join(name);
+            !dir.join("config").exists() && !dir.join("partial").exists()
+        });
         let number = free.unwrap_or(u32::MAX);
         let mut copy = Self::without_config(&format!("snap{number}"), Some(&place))?;
         let options = CopyOptions {

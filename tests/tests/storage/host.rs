@@ -51,6 +51,19 @@ fn program(name: &str) -> bool {
         .any(|dir| Path::new(dir).join(name).exists())
 }
 
+/// In memory where there is enough of it: many small files are made and removed.
+fn base() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let room = nix::sys::statvfs::statvfs(memory)
+        .map_or(0, |fs| fs.blocks_available() * fs.fragment_size());
+    let is_tmpfs = nix::sys::statfs::statfs(memory)
+        .is_ok_and(|fs| fs.filesystem_type() == nix::sys::statfs::TMPFS_MAGIC);
+    match is_tmpfs && room > 2 << 30 {
+        true => memory.to_owned(),
+        false => PathBuf::from("/var/tmp"),
+    }
+}
+
 impl Host {
     /// `None`, with the line that says why, if that cannot be here.
     pub(crate) fn new(kind: Kind) -> Option<Self> {
@@ -82,8 +95,8 @@ impl Host {
             return None;
         }
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let dir = PathBuf::from(format!(
-            "/var/tmp/rlxc-sto-{}-{}-{number}",
+        let dir = base().join(format!(
+            "rlxc-sto-{}-{}-{number}",
             kind.name(),
             std::process::id()
         ));

@@ -2,6 +2,7 @@
 //! they made.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod faults;
 mod host;
 mod same_as_lxc;
 mod table;

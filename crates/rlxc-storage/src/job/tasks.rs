@@ -11,10 +11,10 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::Mode;
 
 use super::Task;
-use crate::backend::{Specs, make_dir};
+use crate::backend::{Backend, Specs, make_dir};
 use crate::copy::{Progress, copy_between, count_tree};
 use crate::error::{Error, Result};
-use crate::mounted::Options;
+use crate::mounted::{Mounted, Options};
 use crate::remove::remove_tree;
 use crate::rootfs::Rootfs;
 
@@ -96,10 +96,28 @@ fn copy(from: &Rootfs, to: &Rootfs, share: bool, specs: &Specs, progress: &Progr
         }
         copy_between(copied, target.top()?, shown, progress)
     });
+    let result = result.and_then(|()| settle(to, &target));
     // Before what they are in is unmounted.
     drop(top);
     drop((source, target));
     result
+}
+
+/// What was written to a device may fail later than it was written: only now is it known to have arrived.
+pub(super) fn settle(rootfs: &Rootfs, mounted: &Mounted) -> Result<()> {
+    if !rootfs.backend.capabilities().block {
+        return Ok(());
+    }
+    let failed = |errno| Error::at("write out what was copied to", &rootfs.path)(errno);
+    nix::unistd::syncfs(mounted.top()?).map_err(|errno| {
+        // An image on a full file system shows as a device with errors.
+        let full = nix::sys::statvfs::statvfs(Path::new(&rootfs.path))
+            .is_ok_and(|fs| fs.blocks_available() * fs.fragment_size() < 1 << 20);
+        match rootfs.backend == Backend::Loop && full {
+            true => failed(Errno::ENOSPC),
+            false => failed(errno),
+        }
+    })
 }
 
 fn own(path: &Path, uid: u32, gid: Option<u32>, recursive: bool) -> Result<()> {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Gid, Pid, Uid, setgroups, setresgid, setresuid};
 
+use super::tasks::settle;
 use super::{Job, Outcome, detach_mounts, perform, report, tell};
 use crate::copy::Progress;
 use crate::error::{Error, Result};
@@ -57,12 +58,13 @@ fn work(job: &Job, result: &OwnedFd, enter: impl FnOnce() -> Result<()>) -> Resu
     let mounted = match &job.mount {
         Some((rootfs, target)) => {
             let rootfs = Rootfs::parse(rootfs)?;
-            Some((rootfs.mount(&Options::default())?, target))
+            let mounted = rootfs.mount(&Options::default())?;
+            Some((mounted, target, rootfs))
         }
         None => None,
     };
     let home = match &mounted {
-        Some((mounted, _)) if mounted.ends_at_home() => {
+        Some((mounted, ..)) if mounted.ends_at_home() => {
             let own = "/proc/self/ns/mnt";
             Some(std::fs::File::open(own).map_err(Error::at("open", own))?)
         }
@@ -70,10 +72,13 @@ fn work(job: &Job, result: &OwnedFd, enter: impl FnOnce() -> Result<()>) -> Resu
     };
     enter()?;
     detach_mounts()?;
-    if let Some((mounted, target)) = &mounted {
+    if let Some((mounted, target, _)) = &mounted {
         mounted.attach(target)?;
     }
-    let done = perform_all(job, result);
+    let mut done = perform_all(job, result);
+    if let (Ok(()), Some((mounted, _, rootfs))) = (&done, &mounted) {
+        done = settle(rootfs, mounted);
+    }
     if let Some(home) = home {
         // What was mounted over there is unmounted over there; all that was mounted here ends with this namespace.
         nix::sched::setns(home, nix::sched::CloneFlags::CLONE_NEWNS)
