@@ -346,3 +346,30 @@ fn the_output_of_the_busybox_templates_is_clean() -> std::io::Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn v1_limits_on_a_v2_host_are_told_at_the_start_and_refused_when_asked() -> std::io::Result<()> {
+    if !Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        println!("skipped: a host with cgroup v2 alone: cargo xtask vm-test");
+        return Ok(());
+    }
+    let place = Place::new("v1")?;
+    let text = "lxc.net.0.type = empty\nlxc.cgroup.pids.max = 5\n";
+    let file = place.container("c", text)?;
+    let (status, _, err) = place.said(&["start", "--dry-run", "c"])?;
+    let at = format!("{}:2:1: lxc.cgroup.pids.max: ", file.display());
+    assert!(status == Some(0) && err.contains(&at), "{err}");
+    let (status, _, err) = place.said(&["start", "--dry-run", "--strict", "c"])?;
+    assert!(
+        status == Some(1) && err.contains("error[cgroup-v1]"),
+        "{err}"
+    );
+    let (status, out, _) = place.said(&["config", "check", "c"])?;
+    assert!(
+        status == Some(0) && out.contains("warning[cgroup-v1]"),
+        "{out}"
+    );
+    let (status, ..) = place.said(&["config", "check", "--strict", "c"])?;
+    assert_eq!(status, Some(1));
+    Ok(())
+}

@@ -108,7 +108,7 @@ pub fn update_legacy(text: &[u8]) -> Vec<u8> {
         if REMOVED.contains(&key) {
             continue;
         }
-        let (key, rest) = converted(key, rest, &backend, &mut networks, lead.contains('#'));
+        let (key, rest) = converted(key, rest, &backend, &mut networks);
         for part in [lead, &key, &rest] {
             out.extend_from_slice(part.as_bytes());
         }
@@ -124,13 +124,7 @@ fn value_of(rest: &str) -> (&str, &str) {
     (before, value.trim_end())
 }
 
-fn converted(
-    key: &str,
-    rest: &str,
-    backend: &str,
-    networks: &mut usize,
-    comment: bool,
-) -> (String, String) {
+fn converted(key: &str, rest: &str, backend: &str, networks: &mut usize) -> (String, String) {
     if key == "lxc.rootfs" {
         let (before, value) = value_of(rest);
         let end = &rest[before.len() + value.len()..];
@@ -148,7 +142,8 @@ fn converted(
     if sub.starts_with(|c: char| c.is_ascii_digit()) {
         return (format!("lxc.net.{}", addresses(sub)), rest.to_owned());
     }
-    if sub == "type" && !comment {
+    // In comments too: a block that is commented out keeps a number of its own.
+    if sub == "type" {
         *networks += 1;
     }
     (

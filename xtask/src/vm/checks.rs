@@ -50,4 +50,9 @@ pub(crate) const CHECKS: &[Check] = &[
         test: "network",
         only: &["hardware"],
     },
+    Check {
+        package: "rlxc-cli",
+        test: "config",
+        only: &["v1_limits"],
+    },
 ];
