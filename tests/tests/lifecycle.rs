@@ -112,3 +112,38 @@ fn whoever_ends_a_container_finds_its_cgroups_gone() {
         no_cgroup_left(name);
     }
 }
+
+#[test]
+fn whoever_hears_of_the_end_can_start_it_again_at_once() {
+    let Some(place) = Place::new(Actor::Root) else {
+        return;
+    };
+    let name = "at-once";
+    place.create(name, "lxc.init.cmd = /bin/true\n");
+    let wait = ["-n", name, "-s", "STOPPED", "-t", "10"];
+    let pid_file = place.path().join("pid");
+    for turn in 0..10 {
+        let pid = pid_file.display().to_string();
+        ok(&place.rlxc("start", &["-n", name, "-p", &pid]));
+        match turn % 2 == 0 && rlxc_tests::peer() {
+            true => ok(&place.lxc("wait", &wait)),
+            false => ok(&place.rlxc("wait", &wait)),
+        };
+        assert!(!pid_file.exists(), "turn {turn}");
+    }
+}
+
+#[test]
+fn in_the_background_the_small_init_counts_as_the_container() {
+    let Some(place) = Place::new(Actor::Root) else {
+        return;
+    };
+    place.create("app", "");
+    let missing = ["-n", "app", "--", "/bin/nosuch"];
+    // LXC's lxc-execute -d says so too: its init runs, and ends with the command's failure.
+    ok(&place.rlxc("execute", &[&["-d"][..], &missing].concat()));
+    ok(&place.rlxc("wait", &["-n", "app", "-s", "STOPPED", "-t", "10"]));
+    let failed = place.rlxc("execute", &missing);
+    assert!(!failed.status.success());
+    assert!(said(&failed).contains("/bin/nosuch"), "{}", said(&failed));
+}

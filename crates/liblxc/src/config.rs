@@ -169,7 +169,11 @@ pub(crate) unsafe extern "C" fn get_running_config_item(
 pub(crate) unsafe extern "C" fn config_file_name(c: *mut lxc_container) -> *mut c_char {
     // SAFETY: by the header's contract.
     unsafe {
-        call(c, std::ptr::null_mut(), |inner, _| {
+        call(c, std::ptr::null_mut(), |inner, c| {
+            // Programs that look into the structure may have freed the name.
+            if c.configfile.is_null() {
+                return Ok(std::ptr::null_mut());
+            }
             Ok(give(inner.container.config_file().as_os_str().as_bytes()))
         })
     }

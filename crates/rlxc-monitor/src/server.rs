@@ -281,7 +281,8 @@ pub trait Handler {
 /// The command socket with all its connections, and the container's state.
 #[derive(Debug)]
 pub struct Server {
-    listener: Listener,
+    /// `None` once nobody can be served any more.
+    listener: Option<Listener>,
     listening: bool,
     epoll: Epoll,
     connections: BTreeMap<u64, Connection>,
@@ -306,7 +307,7 @@ impl Server {
         let event = EpollEvent::new(EpollFlags::EPOLLIN, LISTENER);
         epoll.add(&listener, event).map_err(failed)?;
         Ok(Self {
-            listener,
+            listener: Some(listener),
             listening: true,
             epoll,
             connections: BTreeMap::new(),
@@ -350,6 +351,13 @@ impl Server {
                 connection.tell(&self.name, state);
             }
         }
+    }
+
+    /// Gives the container's name free: whoever hears of [`State::Stopped`] afterwards can start it
+    /// again at once. Connections that are there stay.
+    pub fn stop_listening(&mut self) {
+        self.listening = false;
+        self.listener = None;
     }
 
     /// Forgets, before a reboot, the state clients that did not ask to be kept over one, and the
@@ -397,7 +405,10 @@ impl Server {
     fn accept(&mut self, handler: &mut dyn Handler) {
         // A bound, so that a flood of connections cannot keep the monitor here.
         for _ in 0..MAX_PENDING {
-            match rlxc_sys::socket::accept(self.listener.as_fd()) {
+            let Some(listener) = &self.listener else {
+                return;
+            };
+            match rlxc_sys::socket::accept(listener.as_fd()) {
                 Ok(socket) => self.admit(socket, handler),
                 Err(Errno::EINTR | Errno::ECONNABORTED) => {}
                 Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
@@ -443,14 +454,20 @@ impl Server {
     }
 
     fn pause(&mut self) {
-        if self.listening && self.epoll.delete(&self.listener).is_ok() {
+        let Some(listener) = &self.listener else {
+            return;
+        };
+        if self.listening && self.epoll.delete(listener).is_ok() {
             self.listening = false;
         }
     }
 
     fn resume(&mut self) {
         let event = EpollEvent::new(EpollFlags::EPOLLIN, LISTENER);
-        if !self.listening && self.epoll.add(&self.listener, event).is_ok() {
+        let Some(listener) = &self.listener else {
+            return;
+        };
+        if !self.listening && self.epoll.add(listener, event).is_ok() {
             self.listening = true;
         }
     }

@@ -232,9 +232,6 @@ impl Monitor {
                 break exit_code(status);
             }
         };
-        if let Some(path) = &self.pid_file {
-            let _ = std::fs::remove_file(path);
-        }
         self.destroy_ephemeral();
         code
     }

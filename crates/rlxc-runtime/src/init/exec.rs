@@ -95,7 +95,13 @@ pub(super) fn run(
             let status = lxc_init::supervise(&argv, &environment, |started| {
                 if let Err(errno) = started {
                     let error = exec_error(&program, errno);
-                    let _ = prepared.channel.send(&FromChild::Failed(error), &[]);
+                    // In the background the small init counts as the container, and it runs: LXC
+                    // reports RUNNING, and the command's status tells of the failure.
+                    if prepared.plan.daemonize {
+                        tracing::error!("{error}");
+                    } else {
+                        let _ = prepared.channel.send(&FromChild::Failed(error), &[]);
+                    }
                 }
                 // In the supervisor: only the command's own end tells of its execution now.
                 drop(prepared);

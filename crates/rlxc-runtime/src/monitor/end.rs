@@ -125,12 +125,21 @@ impl Monitor {
             if !self.is_tidied(plan) {
                 self.core.cgroups.destroy_monitor();
             }
+            self.remove_pid_file();
+            self.server.stop_listening();
             self.server.announce(State::Stopped);
         }
         if let Some(network) = network {
             network.finish();
         }
         reboot
+    }
+
+    /// Before the end is announced: the next monitor writes its own.
+    fn remove_pid_file(&mut self) {
+        if let Some(path) = self.pid_file.take() {
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     /// Whether somebody waits for the monitor's end and removes its cgroups then: the client that
