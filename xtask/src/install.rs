@@ -5,6 +5,7 @@ mod deb;
 mod layout;
 mod manifest;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(crate) use deb::run as deb;
@@ -230,6 +231,11 @@ pub(crate) fn uninstall(args: &[String]) -> Result<(), String> {
         )
     })?;
     let kept = manifest.remove(&options.destdir)?;
+    let own = Manifest::path(&options);
+    fs::remove_file(&own).map_err(|e| format!("{}: {e}", own.display()))?;
+    // And where it lay, and what lies above, as far as this installation made it.
+    let _ = fs::remove_dir(own.parent().unwrap_or(&own));
+    manifest.remove(&options.destdir)?;
     for path in &kept {
         println!("Kept, since it was changed: {}", path.display());
     }

@@ -86,7 +86,7 @@ fn main() -> ExitCode {
 }
 
 /// Man pages and completions come from the command line's own definitions.
-fn generate(what: &str, args: &[String]) -> Result<(), String> {
+pub(crate) fn generate(what: &str, args: &[String]) -> Result<(), String> {
     let [dir] = args else {
         return Err(format!("cargo xtask {what} DIR"));
     };

@@ -64,7 +64,7 @@ fn packages() -> [Package; 3] {
                 "Depends: libc6 (>= 2.36), librlxc1 (= {{version}})\n\
                  Recommends: uidmap, dnsmasq-base, iproute2, nftables | iptables, ca-certificates\n\
                  Suggests: apparmor, btrfs-progs, lvm2, criu, debootstrap, busybox-static\n{}",
-                stands_for(&["lxc", "liblxc-common", "lxc-templates"])
+                stands_for(&["lxc", "lxc-templates"])
             ),
             takes: |path, options| !is_library(path, options) && !is_dev(path, options),
         },
@@ -72,8 +72,12 @@ fn packages() -> [Package; 3] {
             name: "librlxc1",
             section: "libs",
             about: "Linux containers: library\n \
-                liblxc.so.1, for programs and language bindings made for LXC's.",
-            fields: format!("Depends: libc6 (>= 2.36)\n{}", stands_for(&["liblxc1"])),
+                liblxc.so.1, for programs and language bindings made for LXC's, with the programs\n \
+                that it starts.",
+            fields: format!(
+                "Depends: libc6 (>= 2.36)\n{}",
+                stands_for(&["liblxc1", "liblxc-common"])
+            ),
             takes: |path, options| is_library(path, options) && !is_dev(path, options),
         },
         Package {
@@ -90,7 +94,15 @@ fn packages() -> [Package; 3] {
 }
 
 fn is_library(path: &Path, options: &Options) -> bool {
-    path.starts_with(&options.directories.libdir)
+    let directories = &options.directories;
+    let libexec = directories.libexec();
+    let programs = [
+        "rlxc/rlxc-monitor",
+        "rlxc/rlxc-worker",
+        "lxc/lxc-user-nic",
+        "lxc/lxc-monitord",
+    ];
+    path.starts_with(&directories.libdir) || programs.iter().any(|name| path == libexec.join(name))
 }
 
 fn is_dev(path: &Path, options: &Options) -> bool {
@@ -151,10 +163,15 @@ impl Package {
         let version = env!("CARGO_PKG_VERSION");
         let arch = architecture();
         let file = out.join(format!("{}_{version}_{arch}.deb", self.name));
+        // Programs that are not optimised are large, and packed for trying only.
+        let compression: &[&str] = match options.profile.as_str() {
+            "debug" => &["-Zgzip", "-z1"],
+            _ => &["-Zxz"],
+        };
         let mut dpkg = Command::new("dpkg-deb");
-        dpkg.args(["--build", "--root-owner-group", "-Zxz"])
-            .arg(&staging)
-            .arg(&file);
+        dpkg.args(["--build", "--root-owner-group"])
+            .args(compression);
+        dpkg.arg(&staging).arg(&file);
         let done = dpkg.output().map_err(|e| format!("dpkg-deb: {e}"))?;
         match done.status.success() {
             true => Ok(file),

@@ -36,7 +36,7 @@ impl Layout {
         for what in ["man", "completions", "list"] {
             let dir = scratch.join(what);
             let _ = fs::remove_dir_all(&dir);
-            crate::generate(what, &[dir.display().to_string()])?;
+            generate(what, &dir, options)?;
         }
         let directories = &options.directories;
         layout.programs(&scratch.join("list/install.list"), options)?;
@@ -374,6 +374,15 @@ fn place(item: &Item, to: &Path) -> Result<Entry, String> {
         Item::Link { target } => Entry::Link(target.clone()),
         _ => Entry::File(String::new()),
     })
+}
+
+/// From the command line's own definitions; without building, by what the last build has made.
+fn generate(what: &str, dir: &Path, options: &Options) -> Result<(), String> {
+    let built = host::bin_dir("debug").join("examples/generate");
+    match !options.build && built.is_file() {
+        true => host::run(std::process::Command::new(built).arg(what).arg(dir)),
+        false => crate::generate(what, &[dir.display().to_string()]),
+    }
 }
 
 fn read(path: &Path) -> Result<String, String> {
