@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
@@ -42,6 +42,8 @@ impl Options {
 /// A root file system that can be reached by descriptor. It ends when this is dropped, unless it was attached.
 pub struct Mounted {
     tree: OwnedFd,
+    /// The path of a directory that is no mount of its own
+    path: Option<PathBuf>,
     is_mount: bool,
     /// What has to last as long, and is undone by being dropped
     hold: Option<Box<dyn Send + Sync>>,
@@ -62,6 +64,7 @@ impl Mounted {
         let tree = nix::fcntl::open(path, flags, Mode::empty()).map_err(Error::at("open", path))?;
         Ok(Self {
             tree,
+            path: Some(path.to_owned()),
             is_mount: false,
             hold: None,
         })
@@ -71,6 +74,7 @@ impl Mounted {
     pub(crate) fn detached(tree: OwnedFd) -> Self {
         Self {
             tree,
+            path: None,
             is_mount: true,
             hold: None,
         }
@@ -113,17 +117,18 @@ impl Mounted {
     }
 
     /// A directory's view, detached. Its descriptor may be of the mount namespace that we come from,
-    /// of which no view can be taken here (open_tree(2), EINVAL): then by its name.
+    /// of which no view can be taken here (open_tree(2), EINVAL): then by its name. (Not by the one that
+    /// /proc shows for the descriptor: in a chroot that begins outside of it.)
     fn clone_directory(&self) -> std::io::Result<OwnedFd> {
-        use std::os::fd::AsRawFd as _;
-        match rlxc_sys::mount::clone_tree(&self.tree, true) {
-            Err(error) if error.raw_os_error() == Some(nix::errno::Errno::EINVAL as i32) => {
-                let fd = self.tree.as_raw_fd();
-                let path = std::fs::read_link(format!("/proc/self/fd/{fd}"))?;
+        let copied = rlxc_sys::mount::clone_tree(&self.tree, true);
+        match (copied, &self.path) {
+            (Err(error), Some(path))
+                if error.raw_os_error() == Some(nix::errno::Errno::EINVAL as i32) =>
+            {
                 let how = rlxc_sys::mount::OPEN_TREE_CLONE | rlxc_sys::mount::AT_RECURSIVE;
-                rlxc_sys::mount::open_tree_at(&path, how)
+                rlxc_sys::mount::open_tree_at(path, how)
             }
-            other => other,
+            (other, _) => other,
         }
     }
 
