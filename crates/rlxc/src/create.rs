@@ -308,7 +308,7 @@ impl Container {
         let sum = sum.unwrap_or_default();
         let nesting = Path::new(paths::DATADIR).join("lxc/config/nesting.conf");
         // One line each: an argument's line break must not become a configuration line.
-        let arguments = options.arguments.join(" ").replace(['\n', '\r', '\0'], " ");
+        let arguments = shown(&options.arguments).replace(['\n', '\r', '\0'], " ");
         let mut whole = format!(
             "# Template used to create this container: {}\n\
              # Parameters passed to the template: {arguments}\n\
@@ -343,6 +343,27 @@ pub(crate) fn specs_at(place: &Place<'_>, backend: Backend, specs: &Specs) -> Sp
 fn root_of(maps: &[IdMap], kind: IdKind) -> u32 {
     let of = idmap::of_kind(maps, kind).find(|map| map.nsid == 0);
     of.map_or(0, |map| map.hostid)
+}
+
+/// A template's arguments for the configuration's header, which many may read: without passwords.
+fn shown(arguments: &[String]) -> String {
+    let mut words = Vec::new();
+    let mut secret = false;
+    for word in arguments {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        words.push(match (std::mem::take(&mut secret), name) {
+            (true, _) => "***".to_owned(),
+            (false, "--password") if word.contains('=') && !value.is_empty() => {
+                "--password=***".to_owned()
+            }
+            (false, "--password") => {
+                secret = true;
+                word.clone()
+            }
+            _ => word.clone(),
+        });
+    }
+    words.join(" ")
 }
 
 /// The maps in which the caller's own files can be reached too.
@@ -400,4 +421,18 @@ fn find_template(name: &str) -> Result<PathBuf> {
         return Err(Error::refused(Errno::EACCES, message));
     }
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn passwords_stay_out_of_the_header() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let header = shown(&words(
+            "-u x --password secret --dhcp --password=secret -d y",
+        ));
+        assert_eq!(header, "-u x --password *** --dhcp --password=*** -d y");
+    }
 }
