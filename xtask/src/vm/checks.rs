@@ -36,6 +36,11 @@ pub(crate) const CHECKS: &[Check] = &[
         only: &[],
     },
     Check {
+        package: "rlxc-tests",
+        test: "apparmor",
+        only: &[],
+    },
+    Check {
         package: "rlxc-network",
         test: "types",
         only: &["vlan"],
