@@ -101,7 +101,7 @@ impl Machine {
         // stands here for all.
         command.args(["--append", "apparmor=1 security=apparmor psi=1"]);
         // A network card that leads nowhere, to be lent to a container.
-        command.args(["--qemu-opts", "-device e1000"]);
+        command.arg("--qemu-opts=-device e1000");
         command
             .arg("-r")
             .arg(&self.kernel)
