@@ -140,7 +140,7 @@ impl Failure {
             None => self.message,
         };
         Self {
-            cause: Some(cause),
+            cause: Some(cause).filter(|cause| !cause.is_empty()),
             message: message.into(),
             ..self
         }

@@ -313,6 +313,9 @@ fn getopt_complaint(
         (ErrorKind::UnknownArgument, None) if bare.len() > 1 && bare.starts_with('-') => {
             format!("invalid option -- '{}'", &bare[1..])
         }
+        (ErrorKind::TooManyValues, Some(_)) => {
+            format!("option '{bare}' doesn't allow an argument")
+        }
         (ErrorKind::InvalidValue, Some(_)) if missing => {
             format!("option '{bare}' requires an argument")
         }

@@ -51,6 +51,9 @@ fn change(
         if verb == "unfreeze" && container.is_defined() {
             return Ok(0);
         }
+        if !container.is_defined() {
+            return Err(failed(Failure::new("")));
+        }
         let not_running = rlxc::Error::NotRunning {
             name: container.name().to_owned(),
         };

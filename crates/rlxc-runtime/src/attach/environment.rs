@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStringExt;
 
@@ -26,17 +25,18 @@ fn merge(
         EnvPolicy::Keep => true,
         EnvPolicy::Clear => options.extra_keep.iter().any(|kept| name == kept.as_str()),
     };
-    let mut variables: BTreeMap<OsString, OsString> = own.filter(|(name, _)| keep(name)).collect();
-    if options.env_policy == EnvPolicy::Clear {
-        let path = variables.entry("PATH".into());
-        path.or_insert_with(|| DEFAULT_PATH.into());
+    // In the order in which they are set: what a program lists begins as LXC's does.
+    let mut variables: Vec<(OsString, OsString)> = own.filter(|(name, _)| keep(name)).collect();
+    if options.env_policy == EnvPolicy::Clear && variables.iter().all(|(name, _)| name != "PATH") {
+        variables.push(("PATH".into(), DEFAULT_PATH.into()));
     }
-    variables.insert("container".into(), "lxc".into());
-    let configured = config.environment.iter().chain(&config.environment_runtime);
-    variables.extend(configured.map(|(name, value)| (name.into(), value.into())));
+    set(&mut variables, "container", "lxc");
+    for (name, value) in config.environment.iter().chain(&config.environment_runtime) {
+        set(&mut variables, name, value);
+    }
     for extra in &options.extra_env {
         let (name, value) = extra.split_once('=').unwrap_or((extra, ""));
-        variables.insert(name.into(), value.into());
+        set(&mut variables, name, value);
     }
     variables
         .into_iter()
@@ -46,6 +46,14 @@ fn merge(
             c_string(&name.into_vec())
         })
         .collect()
+}
+
+/// As setenv(3): one that is there keeps its place.
+fn set(variables: &mut Vec<(OsString, OsString)>, name: &str, value: &str) {
+    match variables.iter_mut().find(|(own, _)| own == name) {
+        Some((_, old)) => *old = value.into(),
+        None => variables.push((name.into(), value.into())),
+    }
 }
 
 /// Where programs are searched for under `environment`.
@@ -81,13 +89,13 @@ mod tests {
         assert_eq!(
             merged(&options),
             [
-                "A=2",
-                "B=x=y",
-                "C=4",
-                "D=",
                 "PATH=/mine",
                 "TERM=dumb",
-                "container=lxc"
+                "A=2",
+                "container=lxc",
+                "B=x=y",
+                "C=4",
+                "D="
             ]
         );
     }
@@ -102,7 +110,7 @@ mod tests {
         let path = format!("PATH={DEFAULT_PATH}");
         assert_eq!(
             merged(&options),
-            ["A=2", "B=x=y", "C=3", &path, "TERM=dumb", "container=lxc"]
+            ["TERM=dumb", &path, "container=lxc", "A=2", "B=x=y", "C=3"]
         );
         let kept = AttachOptions {
             extra_keep: vec!["PATH".into()],
