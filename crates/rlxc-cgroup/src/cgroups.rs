@@ -551,11 +551,24 @@ impl Cgroups {
     /// The first failure, after all hierarchies were tried.
     pub fn destroy_payload(&mut self, timeout: Duration) -> Result<()> {
         let deadline = Instant::now() + timeout;
+        // Without cgroup2 the kernel tells nobody when a cgroup is empty: removing is then tried anew.
+        if timeout > Duration::ZERO
+            && let Err(error) = self.wait_empty(timeout)
+        {
+            tracing::debug!("{error}");
+        }
         let dirs = self.trees.iter_mut().filter_map(|t| {
             t.inner = None;
             t.payload.take()
         });
         first_error(dirs.map(|dir| remove::tree(&dir, deadline)))
+    }
+
+    /// The container's directories.
+    #[must_use]
+    pub fn payload_dirs(&self) -> Vec<PathBuf> {
+        let dirs = self.trees.iter().filter_map(|tree| tree.payload.clone());
+        dirs.collect()
     }
 
     /// The directories that the monitor is in.

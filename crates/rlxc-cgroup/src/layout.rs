@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+/// Where every system mounts its cgroups.
+const MAIN: &str = "/sys/fs/cgroup";
+
 /// Which cgroup interface a hierarchy has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Version {
@@ -79,6 +82,10 @@ impl Layout {
     pub fn parse(mountinfo: &str, own: &str, init: &str) -> Self {
         let mut hierarchies: Vec<Hierarchy> = Vec::new();
         for line in mountinfo.lines() {
+            // A later mount on the same place hides the earlier one, whatever it is.
+            if let Some(place) = line.split(' ').nth(4).map(unescape) {
+                hierarchies.retain(|h| h.mount != Path::new(&place));
+            }
             if let Some(found) = parse_mount(line, own, init)
                 && !hierarchies
                     .iter()
@@ -86,6 +93,14 @@ impl Layout {
             {
                 hierarchies.push(found);
             }
+        }
+        // Where cgroup2 has the main place, a v1 hierarchy beside it (net_cls of a VPN client, say)
+        // is somebody's own and not for containers.
+        if hierarchies
+            .iter()
+            .any(|h| h.version == Version::V2 && h.mount == Path::new(MAIN))
+        {
+            hierarchies.retain(|h| h.version == Version::V2);
         }
         let has = |version| hierarchies.iter().any(|h| h.version == version);
         let mode = match (has(Version::V1), has(Version::V2)) {
@@ -220,6 +235,57 @@ mod tests {
         assert_eq!(layout.hierarchies[0].init, None);
         let outside = V2.replace("0:26 / ", "0:26 /../.. ");
         assert_eq!(Layout::parse(&outside, "0::/\n", "").mode, Mode::None);
+    }
+
+    #[test]
+    fn a_v1_hierarchy_beside_a_unified_host_is_not_for_containers() {
+        let mounts =
+            format!("{V2}44 30 0:41 / /sys/fs/cgroup/net_cls rw - cgroup net_cls rw,net_cls\n");
+        let layout = Layout::parse(&mounts, "3:net_cls:/\n0::/\n", "0::/init.scope\n");
+        assert_eq!(layout.mode, Mode::Unified);
+        assert_eq!(layout.hierarchies.len(), 1);
+    }
+
+    #[test]
+    fn in_a_cgroup_namespace_the_own_mount_is_the_root() {
+        // As a container sees it that has mounted cgroup2 itself: paths are the namespace's.
+        let layout = Layout::parse(V2, "0::/\n", "0::/\n");
+        assert_eq!(layout.hierarchies[0].own, Path::new(""));
+        assert_eq!(layout.hierarchies[0].init.as_deref(), Some(Path::new("")));
+        // Attached from outside: the process is in a leaf that was made for it.
+        let layout = Layout::parse(V2, "0::/.lxc\n", "0::/\n");
+        assert_eq!(layout.hierarchies[0].own, Path::new(".lxc"));
+        // A process that was moved above the namespace's root has no place of its own in it.
+        assert_eq!(Layout::parse(V2, "0::/../x\n", "").mode, Mode::None);
+    }
+
+    #[test]
+    fn a_hidden_mount_does_not_count() {
+        let tmpfs = "40 30 0:50 / /sys/fs/cgroup rw - tmpfs none rw\n";
+        assert_eq!(
+            Layout::parse(&format!("{V2}{tmpfs}"), "0::/\n", "").mode,
+            Mode::None
+        );
+        let own = "2:cpu,cpuacct:/x\n1:name=systemd:/\n0::/\n";
+        let layout = Layout::parse(&format!("{V2}{tmpfs}{V1}"), own, own);
+        assert_eq!(layout.mode, Mode::Legacy);
+    }
+
+    #[test]
+    fn named_hierarchies_and_odd_controllers_keep_their_places() {
+        let mounts = "32 31 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+            33 31 0:30 / /mnt/my\\040own rw - cgroup none rw,name=mine\n\
+            34 31 0:31 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        let own = "5:memory:/user/1\n4:name=mine:/a b\n0::/u\n";
+        let layout = Layout::parse(mounts, own, "5:memory:/\n4:name=mine:/\n0::/init.scope\n");
+        assert_eq!(layout.mode, Mode::Hybrid);
+        let named = &layout.hierarchies[1];
+        assert_eq!(named.controllers, ["name=mine"]);
+        assert_eq!(
+            (named.mount.as_path(), named.own.as_path()),
+            (Path::new("/mnt/my own"), Path::new("a b"))
+        );
+        assert_eq!(layout.hierarchies[2].init.as_deref(), Some(Path::new("")));
     }
 
     #[test]

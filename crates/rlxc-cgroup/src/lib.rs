@@ -16,5 +16,6 @@ pub use cgroups::{Cgroups, Request, Skipped, Tree};
 pub use error::{Error, Result};
 pub use file::{get, set};
 pub use layout::{Hierarchy, Layout, Mode, Version};
+pub use remove::remove;
 pub use remove::remove_left;
 pub use stats::{Pressure, Stats};

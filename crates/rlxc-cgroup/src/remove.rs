@@ -11,6 +11,14 @@ use nix::unistd::Pid;
 use crate::error::{Error, Result};
 use crate::file;
 
+/// Removes a cgroup with all below it; a busy one is tried for `timeout`.
+///
+/// # Errors
+/// [`Error::Remove`] for the first directory that stays.
+pub fn remove(path: &Path, timeout: Duration) -> Result<()> {
+    tree(path, Instant::now() + timeout)
+}
+
 /// Removes a cgroup with all below it; a busy one is tried until `deadline`, since an ended
 /// process keeps its v1 cgroup for a moment. One that is gone already is no error.
 pub(crate) fn tree(path: &Path, deadline: Instant) -> Result<()> {

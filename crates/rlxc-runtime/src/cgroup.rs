@@ -37,6 +37,11 @@ impl Cgroups {
             for skipped in &made.skipped {
                 tracing::info!("cgroups: {}: {}", skipped.mount.display(), skipped.reason);
             }
+            if made.trees.is_empty() && layout.mode != Mode::None {
+                tracing::warn!(
+                    "no cgroup is delegated to this user: the container has no limits and no statistics"
+                );
+            }
             // Kept before the next call: what it leaves behind on failure is removed by `destroy`.
             self.cgroups = Some(made);
         }
@@ -81,7 +86,8 @@ impl Cgroups {
         let limits = "cgroup limits";
         cgroups
             .apply_limits(&config.cgroup1, &config.cgroup2)
-            .at(limits, "")?;
+            .at(limits, "")
+            .map_err(undelegated)?;
         if let Err(error) = delegate(cgroups, &plan.id_maps) {
             // A container that cannot make cgroups of its own still works.
             tracing::info!("cgroups are not delegated: {error}");
@@ -185,14 +191,27 @@ impl Cgroups {
 
     /// Removes the container's cgroups; `all_dead` says that its pid namespace is gone, so that
     /// nothing has to be killed.
-    pub(crate) fn destroy_payload(&mut self, all_dead: bool) {
-        if let Some(cgroups) = &mut self.cgroups {
-            if !all_dead {
-                cgroups.kill();
+    pub(crate) fn destroy_payload(&mut self, maps: &[IdMap], all_dead: bool) {
+        let Some(cgroups) = &mut self.cgroups else {
+            return;
+        };
+        if !all_dead {
+            cgroups.kill();
+        }
+        let dirs = cgroups.payload_dirs();
+        match cgroups.destroy_payload(PATIENCE) {
+            Ok(()) => {}
+            Err(error) if is_refusal(&error) && !maps.is_empty() => {
+                // Cgroups that the container's users made: they are theirs, not the caller's.
+                let inside = || {
+                    let results = dirs.iter().map(|dir| rlxc_cgroup::remove(dir, PATIENCE));
+                    i32::from(results.filter(Result::is_err).count() > 0)
+                };
+                if rlxc_namespace::run_mapped(maps, inside).ok() != Some(0) {
+                    tracing::warn!("{error}");
+                }
             }
-            if let Err(error) = cgroups.destroy_payload(PATIENCE) {
-                tracing::warn!("{error}");
-            }
+            Err(error) => tracing::warn!("{error}"),
         }
     }
 
@@ -242,16 +261,29 @@ fn request(plan: &Plan) -> Request {
     }
 }
 
+fn is_refusal(error: &rlxc_cgroup::Error) -> bool {
+    [Errno::EPERM, Errno::EACCES]
+        .map(|errno| Some(errno as i32))
+        .contains(&error.errno())
+}
+
+/// What an ordinary user can do about a limit that has no cgroup to be set in.
+fn undelegated(error: StartError) -> StartError {
+    if nix::unistd::geteuid().is_root() {
+        return error;
+    }
+    error.remedy(
+        "no cgroup is delegated to this user: start it by `systemd-run --user --scope -p Delegate=yes`, \
+         let root give the user a cgroup, or take the limit out of the configuration",
+    )
+}
+
 /// Who may not set device rules (an ordinary user; root of a user namespace) starts without them, as
 /// with LXC: what such a container can open its owner can open too, and it cannot make nodes.
 fn attach_devices(cgroups: &mut rlxc_cgroup::Cgroups, plan: &Plan) -> Result<(), StartError> {
     let done = cgroups.attach_devices(&plan.config.cgroup1, &plan.config.cgroup2);
     match done {
-        Err(error)
-            if [Errno::EPERM, Errno::EACCES]
-                .map(|e| Some(e as i32))
-                .contains(&error.errno()) =>
-        {
+        Err(error) if is_refusal(&error) => {
             tracing::warn!("the container runs without device rules: {error}");
             Ok(())
         }

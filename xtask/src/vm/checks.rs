@@ -27,6 +27,11 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         package: "rlxc-tests",
+        test: "cgroup_delegation",
+        only: &[],
+    },
+    Check {
+        package: "rlxc-tests",
         test: "cgroup_mounts",
         only: &[],
     },

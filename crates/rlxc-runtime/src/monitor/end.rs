@@ -110,7 +110,7 @@ impl Monitor {
             crate::security::clean_up(&label);
         }
         let all_dead = plan.namespaces.clone.contains(rlxc_config::Namespace::Pid);
-        self.core.cgroups.destroy_payload(all_dead);
+        self.core.cgroups.destroy_payload(&plan.id_maps, all_dead);
         if reboot {
             self.server.announce(State::Stopped);
         }

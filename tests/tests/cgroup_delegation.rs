@@ -1,0 +1,199 @@
+//! Containers of an ordinary user: in cgroups that were delegated to that user, and in none.
+
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rlxc_tests::{Actor, Place, ok, rootfs, said};
+
+/// A cgroup in each hierarchy that belongs to the user, removed with all below it at the end.
+struct Delegated(Vec<PathBuf>);
+
+impl Delegated {
+    fn new(name: &str, uid: u32) -> Option<Self> {
+        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let lines = table.lines().filter(|line| line.contains(" - cgroup"));
+        let mounts = lines.filter_map(|line| line.split(' ').nth(4).map(PathBuf::from));
+        let mut made = Self(Vec::new());
+        for mount in mounts {
+            let dir = mount.join(name);
+            if std::fs::create_dir(&dir).is_err() {
+                continue;
+            }
+            made.0.push(dir.clone());
+            let unified = mount.join("cgroup.subtree_control");
+            if let Ok(all) = std::fs::read_to_string(mount.join("cgroup.controllers")) {
+                let on: Vec<String> = all.split_whitespace().map(|c| format!("+{c}")).collect();
+                let _ = std::fs::write(&unified, on.join(" "));
+            }
+            for file in [
+                "",
+                "cgroup.procs",
+                "tasks",
+                "cgroup.threads",
+                "cgroup.subtree_control",
+            ] {
+                let _ = chown(dir.join(file), Some(uid), Some(uid));
+            }
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                if let Ok(value) = std::fs::read_to_string(mount.join(file)) {
+                    let _ = std::fs::write(dir.join(file), value);
+                }
+            }
+        }
+        (!made.0.is_empty()).then_some(made)
+    }
+
+    /// A shell line that moves the shell into a leaf of these cgroups, before it becomes the user.
+    fn enter(&self) -> String {
+        let lines = self.0.iter().map(|dir| match dir.join("cgroup.controllers").exists() {
+            // Processes live in leaves only.
+            true => format!(
+                "mkdir -p {0}/shell && chown -R $OWNER {0}/shell && echo $$ > {0}/shell/cgroup.procs",
+                dir.display()
+            ),
+            false => format!("echo $$ > {}/cgroup.procs", dir.display()),
+        });
+        lines.collect::<Vec<_>>().join(" && ")
+    }
+
+    fn containers(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for dir in &self.0 {
+            find(dir, &mut found);
+        }
+        found
+    }
+}
+
+fn find(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            if entry.file_name().to_string_lossy().contains("lxc.payload") {
+                found.push(entry.path());
+            }
+            find(&entry.path(), found);
+        }
+    }
+}
+
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        for dir in &self.0 {
+            let mut find = Command::new("find");
+            find.arg(dir).args(["-depth", "-type", "d", "-delete"]);
+            for _ in 0..100 {
+                if find.status().is_ok_and(|status| status.success()) && !dir.exists() {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        }
+    }
+}
+
+fn configure(place: &Place, name: &str, extra: &str) {
+    let folder = place.path().join(name);
+    assert!(std::fs::create_dir(&folder).is_ok());
+    let root = place.path().join(format!("{name}-root"));
+    assert!(rootfs::busybox(&root, 1_200_000).is_ok());
+    let text = format!(
+        "lxc.rootfs.path = dir:{}\nlxc.uts.name = {name}\nlxc.net.0.type = empty\n\
+         lxc.tty.max = 0\nlxc.pty.max = 1\nlxc.apparmor.profile = unconfined\n\
+         lxc.idmap = u 0 1200000 65536\nlxc.idmap = g 0 1200000 65536\n\
+         lxc.init.cmd = /bin/sleep 1000\n{extra}",
+        root.display()
+    );
+    assert!(std::fs::write(folder.join("config"), text).is_ok());
+    for path in [folder.clone(), folder.join("config")] {
+        let owner = std::fs::metadata(place.path()).map(|m| (m.uid(), m.gid()));
+        let Ok((uid, gid)) = owner else { return };
+        assert!(chown(path, Some(uid), Some(gid)).is_ok());
+    }
+}
+
+fn uid_of(place: &Place) -> u32 {
+    std::fs::metadata(place.path()).map_or(0, |m| m.uid())
+}
+
+#[test]
+fn in_a_delegated_subtree_it_is_limited_owned_by_its_root_and_removed() {
+    let Some(place) = Place::new(Actor::UserWithIds) else {
+        return;
+    };
+    let uid = uid_of(&place);
+    let Some(delegated) = Delegated::new("rlxc-cg-deleg", uid) else {
+        rlxc_tests::skipped("mounted cgroups");
+        return;
+    };
+    let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    let limit = if unified {
+        "lxc.cgroup2.pids.max = 33\n"
+    } else {
+        "lxc.cgroup.pids.max = 33\n"
+    };
+    configure(
+        &place,
+        "deleg",
+        &format!("lxc.mount.auto = proc:mixed cgroup:rw:force\n{limit}"),
+    );
+    let start = place.command(rlxc_tests::bin_dir().join("rlxc"));
+    let words: Vec<String> = std::iter::once(start.get_program())
+        .chain(start.get_args())
+        .map(|word| format!("'{}'", word.to_string_lossy()))
+        .collect();
+    let script = format!(
+        "OWNER={uid}:{uid}; {}; export HOME=/home/rlxc-ids; exec {} start -P {} -n deleg",
+        delegated.enter(),
+        words.join(" "),
+        place.path().display()
+    );
+    let mut shell = Command::new("sh");
+    let started = rlxc_tests::run(shell.args(["-c", &script]).env_remove("XDG_RUNTIME_DIR"));
+    ok(&started);
+    let made = delegated.containers();
+    assert!(!made.is_empty(), "{}", said(&started));
+    let mut limited = false;
+    for dir in &made {
+        let meta = std::fs::metadata(dir);
+        let owner = meta.map(|m| (m.uid(), m.gid(), m.mode() & 0o777)).ok();
+        assert_eq!(owner, Some((uid, 1_200_000, 0o775)), "{}", dir.display());
+        limited |= std::fs::read_to_string(dir.join("pids.max")).is_ok_and(|v| v.trim() == "33");
+    }
+    assert!(limited, "pids.max in {made:?}");
+    // Its own root makes cgroups below, which the user removes with the rest.
+    let inside = "cd /sys/fs/cgroup; [ -d pids ] && cd pids; mkdir mine mine/deeper && echo made";
+    let words = ["-n", "deleg", "--", "/bin/sh", "-c", inside];
+    assert_eq!(ok(&place.rlxc("attach", &words)).trim(), "made");
+    ok(&place.rlxc("stop", &["-k", "-n", "deleg"]));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while !delegated.containers().is_empty() && std::time::Instant::now() < deadline {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(delegated.containers(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn where_nothing_is_delegated_it_runs_without_limits_or_says_why_it_cannot() {
+    let Some(place) = Place::new(Actor::UserWithIds) else {
+        return;
+    };
+    configure(&place, "free", "");
+    let started = place.rlxc("start", &["-n", "free"]);
+    ok(&started);
+    ok(&place.rlxc("stop", &["-k", "-n", "free"]));
+    let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    let limit = if unified {
+        "lxc.cgroup2.pids.max = 5\n"
+    } else {
+        "lxc.cgroup.pids.max = 5\n"
+    };
+    configure(&place, "limited", limit);
+    let refused = place.rlxc("start", &["-n", "limited"]);
+    let text = said(&refused);
+    assert!(!refused.status.success());
+    assert!(
+        text.contains("pids.max") && text.contains("delegated"),
+        "{text}"
+    );
+}
