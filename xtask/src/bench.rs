@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::host;
 
+mod cgroup;
 mod config;
 mod network;
 
@@ -174,6 +175,7 @@ fn measure(place: &Path, runs: usize) -> Result<(), String> {
         "monitor's PSS, 20 running",
         ratio(a, b)
     );
+    cgroup::rows(place, runs)?;
     config::rows(place, runs)?;
     network::rows(place, runs)
 }
