@@ -58,6 +58,14 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
 
 /// Debian packages that the suite uses: what needs it, and the package.
 const PACKAGES: &[(&str, &str)] = &[
+    (
+        "/usr/share/gocode/src/golang.org/x/sys/unix",
+        "golang-golang-x-sys-dev",
+    ),
+    ("/usr/lib/llvm-14/lib/libclang.so.1", "libclang-14-dev"),
+    ("/usr/bin/pkg-config", "pkg-config"),
+    ("/usr/bin/lxd", "lxd"),
+    ("/usr/bin/lxc", "lxd-client"),
     ("/bin/busybox", "busybox-static"),
     ("/usr/bin/newuidmap", "uidmap"),
     ("/usr/bin/lxc-start", "lxc"),

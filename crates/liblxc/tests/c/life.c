@@ -226,7 +226,13 @@ static void network(void)
 	for (int i = 0; list && list[i]; i++)
 		free(list[i]);
 	free(list);
-	list = c->get_ips(c, "lo", "inet", 0);
+	/* Until init has raised it. */
+	for (int i = 0; i < 50; i++) {
+		list = c->get_ips(c, "lo", "inet", 0);
+		if (list && list[0])
+			break;
+		usleep(100000);
+	}
 	CHECK(list && list[0] && strcmp(list[0], "127.0.0.1") == 0);
 	for (int i = 0; list && list[i]; i++)
 		free(list[i]);
