@@ -64,11 +64,20 @@ impl ValueError {
     }
 }
 
+/// The beginning of a text of any length, for a message.
+pub(crate) fn short(text: &str) -> std::borrow::Cow<'_, str> {
+    const MOST: usize = 120;
+    match text.char_indices().nth(MOST) {
+        None => text.into(),
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+    }
+}
+
 /// Why a key cannot be set, read or cleared.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// No such key.
-    #[error("unknown key {key}{hint}")]
+    #[error("unknown key {}{hint}", short(key))]
     Unknown {
         /// The key as given.
         key: String,
@@ -76,7 +85,7 @@ pub enum KeyError {
         hint: String,
     },
     /// The key does not take this value.
-    #[error("{key} cannot be set to {value:?}")]
+    #[error("{} cannot be set to {:?}", short(key), short(value))]
     Value {
         /// The key.
         key: String,
@@ -119,7 +128,7 @@ pub enum KeyError {
         key: String,
     },
     /// The file or directory named by `lxc.include` cannot be used.
-    #[error("{key} of {value} failed")]
+    #[error("{key} of {} failed", short(value))]
     Include {
         /// The key.
         key: String,

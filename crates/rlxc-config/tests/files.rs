@@ -574,3 +574,20 @@ fn random_legacy_files_are_converted_as_lxc_update_config_does() {
     differences.dedup();
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
+
+#[test]
+fn messages_stay_short_whatever_the_length_of_a_line() {
+    let dir = Dir::new("long-line");
+    let long = "a".repeat(5_000_000);
+    for line in [
+        format!("lxc.uts.name = {long}\n"),
+        format!("lxc.{long} = 1\n"),
+    ] {
+        let file = dir.file("long", &line);
+        assert!(chain(&load(&file).unwrap_err()).len() < 1000);
+        let found = check(&file);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].message.len() < 1000);
+        assert!(render(&found).len() < 4000, "{}", render(&found).len());
+    }
+}

@@ -60,9 +60,4 @@ pub(crate) const CHECKS: &[Check] = &[
         test: "network",
         only: &["hardware"],
     },
-    Check {
-        package: "rlxc-cli",
-        test: "config",
-        only: &["v1_limits"],
-    },
 ];

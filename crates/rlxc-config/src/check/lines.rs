@@ -1,7 +1,7 @@
 //! Findings about one line.
 
 use super::{Diagnostic, Place, Severity};
-use crate::error::ValueError;
+use crate::error::{ValueError, short};
 use crate::{MountEntry, keys, legacy};
 
 /// A line that LXC skips without a word.
@@ -25,7 +25,7 @@ pub(super) fn unknown(place: &Place, name: &str) -> Diagnostic {
     let finding = place.about_key(
         Severity::Error,
         "unknown-key",
-        format!("unknown key {name}"),
+        format!("unknown key {}", short(name)),
     );
     if let Some(new) = legacy::replacement(name) {
         return Diagnostic {
@@ -138,7 +138,7 @@ fn net(place: &Place, name: &str, value: &str, found: &mut Vec<Diagnostic>) {
                     .about_value(
                         Severity::Error,
                         "bad-value",
-                        format!("{name} cannot be {value:?}"),
+                        format!("{name} cannot be {:?}", short(value)),
                         None,
                     )
                     .expected("expected a number"),
@@ -150,7 +150,7 @@ fn net(place: &Place, name: &str, value: &str, found: &mut Vec<Diagnostic>) {
                     .about_value(
                         Severity::Error,
                         "bad-value",
-                        format!("{name} cannot be {value:?}"),
+                        format!("{name} cannot be {:?}", short(value)),
                         None,
                     )
                     .expected(

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::document::failed;
-use crate::error::{KeyError, LineError, LoadError};
+use crate::error::{KeyError, LineError, LoadError, short};
 use crate::keys;
 use crate::line::{Line, Lines};
 use crate::load::{self, Includes};
@@ -344,7 +344,7 @@ impl Checker {
                 let message = if value.is_empty() {
                     format!("{name} has no value")
                 } else {
-                    format!("{name} cannot be {value:?}")
+                    format!("{name} cannot be {:?}", short(&value))
                 };
                 let finding = place
                     .about_value(Severity::Error, "bad-value", message, source.span)
