@@ -114,10 +114,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let names = std::fs::read_dir(self.lxcpath()).into_iter().flatten();
-        for entry in names.flatten() {
-            let name = entry.file_name();
-            let _ = self.run(RLXC, &["stop", "-k", "-n", &name.to_string_lossy()]);
+        let active = self.run(RLXC, &["ls", "-1", "--active"]);
+        for name in active.map(|said| said.out).unwrap_or_default().lines() {
+            let _ = self.run(RLXC, &["stop", "-k", "-n", name]);
         }
         let _ = std::fs::remove_dir_all(&self.dir);
     }
