@@ -322,3 +322,51 @@ fn packages_take_lxc_s_place_and_a_container_lives_by_them() {
         "the machine was changed"
     );
 }
+
+#[test]
+fn the_apparmor_profiles_compile() {
+    let parser = ["/sbin/apparmor_parser", "/usr/sbin/apparmor_parser"];
+    let Some(parser) = parser.iter().find(|path| Path::new(path).exists()) else {
+        println!("skipped: apparmor_parser (package apparmor)");
+        return;
+    };
+    let scratch = Scratch::new("apparmor");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist/apparmor");
+    let copy = |from: &Path, to: PathBuf| {
+        ok(&Command::new("cp")
+            .arg("-r")
+            .arg(from)
+            .arg(to)
+            .output()
+            .unwrap());
+    };
+    for name in ["tunables", "abstractions"] {
+        copy(
+            &Path::new("/etc/apparmor.d").join(name),
+            scratch.0.join(name),
+        );
+    }
+    let _ = std::fs::remove_dir_all(scratch.0.join("abstractions/lxc"));
+    copy(
+        &source.join("abstractions"),
+        scratch.0.join("abstractions/lxc"),
+    );
+    copy(&source.join("lxc"), scratch.0.join("lxc"));
+    copy(
+        &source.join("lxc-containers"),
+        scratch.0.join("lxc-containers"),
+    );
+    let compiled = Command::new(parser)
+        .args(["--skip-kernel-load", "--skip-cache", "--names", "--base"])
+        .arg(&scratch.0)
+        .arg("-I")
+        .arg(&scratch.0)
+        .arg(scratch.0.join("lxc-containers"))
+        .output()
+        .unwrap();
+    let said = ok(&compiled);
+    for name in ["", "-cgns", "-with-mounting", "-with-nesting"] {
+        let name = format!("lxc-container-default{name}");
+        assert!(said.lines().any(|line| line == name), "{name} in {said}");
+    }
+}

@@ -25,7 +25,7 @@ enum Report {
 /// fails.
 ///
 /// # Errors
-/// What [`apply`] found, and what starting the program gives.
+/// What [`apply()`] found, and what starting the program gives.
 pub fn confined(
     program: &Path,
     archive: &Path,

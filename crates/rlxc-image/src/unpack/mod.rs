@@ -1,6 +1,6 @@
 //! Unpacking archives that nobody vouches for.
 //!
-//! [`apply`] writes one tar archive into a [`Tree`]; [`confined`] has it done by a child process
+//! [`apply()`] writes one tar archive into a [`Tree`]; [`confined`] has it done by a child process
 //! that sees nothing but the tree, has no network and only the capabilities it needs.
 
 mod apply;
