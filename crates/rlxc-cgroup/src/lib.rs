@@ -2,6 +2,14 @@
 //!
 //! [`Layout::detect`] finds the hierarchies; [`Cgroups`] are one container's directories in them.
 //! The difference between v1 and v2 is data ([`Version`] of a tree), not two code paths.
+//!
+//! # Why not cgroups-rs
+//! That crate (0.5.1) has typed knobs and statistics for v1 or v2, found by path. It stops at hybrid
+//! layouts, name clashes, delegation, device programs, events, and directories that only a
+//! descriptor reaches (a container's, handed out by its monitor); and it brings 90 packages, with an
+//! asynchronous D-Bus stack and second versions of nix, bitflags and thiserror, which this
+//! workspace's dependency rules refuse. What it does well is small here: [`Stats`] is one pass over
+//! file names, and a knob is a file ([`get`], [`set`]).
 
 mod cgroups;
 pub mod devices;

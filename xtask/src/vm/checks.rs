@@ -32,6 +32,11 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         package: "rlxc-tests",
+        test: "systemd_inside",
+        only: &[],
+    },
+    Check {
+        package: "rlxc-tests",
         test: "cgroup_mounts",
         only: &[],
     },
