@@ -3,6 +3,7 @@
 
 mod backend;
 mod copy;
+mod diff;
 mod error;
 mod job;
 mod mounted;
@@ -16,6 +17,7 @@ pub use backend::{
     set_place,
 };
 pub use copy::{Progress, copy_between, copy_tree, count_tree};
+pub use diff::{Change, ChangeKind, diff, diff_trees};
 pub use error::{Error, Result};
 pub use job::{Job, Task, run};
 pub use mounted::{Mounted, Options};

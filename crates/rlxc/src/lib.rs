@@ -54,4 +54,4 @@ pub use rlxc_runtime::attach;
 pub use rlxc_runtime::control::{self as runtime_control, Halt, Outcome, Reception};
 pub use rlxc_runtime::terminal;
 pub use rlxc_runtime::{Mode, Plan, StartError, Started, Timing};
-pub use rlxc_storage::{Backend, Capabilities, Progress, Specs};
+pub use rlxc_storage::{Backend, Capabilities, Change, ChangeKind, Progress, Specs};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use rlxc_storage::Progress;
+use rlxc_storage::{Change, Progress};
 
 use crate::clone::CopyOptions;
 use crate::container::Container;
@@ -141,6 +141,19 @@ impl Container {
                 lxcpath: self.snapshot_path(),
             }),
         }
+    }
+
+    /// What changed in the root file system since a snapshot was taken.
+    ///
+    /// # Errors
+    /// [`Error::NotDefined`], [`Error::Storage`].
+    pub fn snapshot_diff(&self, name: &str) -> Result<Vec<Change>> {
+        let snapshot = self.open_snapshot(name)?;
+        let (Some(old), Some(new)) = (rootfs_of(snapshot.config()?)?, rootfs_of(self.config()?)?)
+        else {
+            return Ok(Vec::new());
+        };
+        Ok(rlxc_storage::diff(&old, &new)?)
     }
 
     /// Removes a snapshot.

@@ -6,3 +6,4 @@ mod faults;
 mod host;
 mod same_as_lxc;
 mod table;
+mod volumes;

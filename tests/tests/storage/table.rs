@@ -69,7 +69,17 @@ fn every_operation(kind: Kind) {
 
 fn snapshots(host: &Host) {
     ok(&host.rlxc("snapshot", &["-n", "a"]));
-    host.inside("a", "echo 2 > /state");
+    host.inside("a", "echo 2 > /state; echo > /came; rm /bin/stat; mv /etc /moved; mkdir /etc; echo a > /etc/hostname");
+    let changes = ok(&host.rlxc("snapshot", &["diff", "a", "snap0"]));
+    let expected = "~ /bin\n- /bin/stat\n+ /came\n~ /etc/hostname\n+ /moved\n~ /state\n";
+    let times = ["~ /bin\n", "~ /etc\n", "~ /etc/hostname\n"];
+    let without = |text: &str| {
+        times
+            .iter()
+            .fold(text.to_owned(), |t, line| t.replace(line, ""))
+    };
+    assert_eq!(without(&changes), without(expected), "{:?}", host.kind);
+    host.inside("a", "ln -s busybox /bin/stat; rm /came; rm -r /moved");
     ok(&host.rlxc("snapshot", &["-n", "a"]));
     host.inside("a", "echo 3 > /state");
     let list = ok(&host.rlxc("snapshot", &["-n", "a", "-L"]));

@@ -65,4 +65,9 @@ pub(crate) const CHECKS: &[Check] = &[
         test: "network",
         only: &["hardware"],
     },
+    Check {
+        package: "rlxc-tests",
+        test: "storage",
+        only: &["logical_volumes_do_all"],
+    },
 ];

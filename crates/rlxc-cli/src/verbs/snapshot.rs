@@ -2,7 +2,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use rlxc::Container;
+use rlxc::{ChangeKind, Container};
 use serde_json::json;
 
 use super::Run;
@@ -28,6 +28,9 @@ pub(crate) struct Snapshot {
     /// Keep FILE with the snapshot as its comment
     #[arg(short = 'c', long, value_name = "FILE")]
     comment: Option<PathBuf>,
+    /// Show what changed since snapshot SNAP (also: rlxc snapshot diff NAME SNAP)
+    #[arg(long, value_name = "SNAP")]
+    diff: Option<String>,
     /// Show the comments in the list
     #[arg(short = 'C', long)]
     showcomments: bool,
@@ -38,6 +41,13 @@ pub(crate) struct Snapshot {
 
 impl Run for Snapshot {
     fn run(mut self, context: &Context) -> Outcome {
+        // `rlxc snapshot diff NAME SNAP`; a container may be called diff all the same.
+        let asks = self.words.first().is_some_and(|word| word == "diff");
+        let named = usize::from(context.common.name.is_none());
+        if !context.lxc && asks && self.words.len() == 2 + named {
+            self.words.remove(0);
+            self.diff = self.words.pop();
+        }
         let mut container = context.container(&mut self.words)?;
         if !container.is_defined() {
             return Err(Failure::new(format!(
@@ -46,7 +56,9 @@ impl Run for Snapshot {
             )));
         }
         context.check_control(&container)?;
-        if let Some(snapshot) = &self.restore {
+        if let Some(snapshot) = &self.diff {
+            print_diff(&container, snapshot, context.common.format)?;
+        } else if let Some(snapshot) = &self.restore {
             let name = self.newname.clone().or(self.words.first().cloned());
             with_progress(context, |progress| {
                 container.restore_snapshot_with(snapshot, name.as_deref(), Some(progress))
@@ -65,6 +77,27 @@ impl Run for Snapshot {
         }
         Ok(0)
     }
+}
+
+/// One line a change: its sign and its path.
+fn print_diff(container: &Container, snapshot: &str, format: Format) -> Result<(), Failure> {
+    let changes = container.snapshot_diff(snapshot)?;
+    if format != Format::Table {
+        let each = changes
+            .iter()
+            .map(|change| json!({"kind": change.kind, "path": change.path.to_string_lossy()}));
+        return Ok(print_value(format, &each.collect::<Vec<_>>().into())?);
+    }
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    for change in &changes {
+        let sign = match change.kind {
+            ChangeKind::Added => '+',
+            ChangeKind::Removed => '-',
+            ChangeKind::Changed => '~',
+        };
+        writeln!(out, "{sign} {}", safe(&change.path.to_string_lossy()))?;
+    }
+    Ok(out.flush()?)
 }
 
 impl Snapshot {
