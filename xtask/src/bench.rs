@@ -9,6 +9,7 @@ use crate::host;
 mod cgroup;
 mod config;
 mod network;
+mod storage;
 
 const CONTAINERS: usize = 1000;
 const MONITORS: usize = 20;
@@ -89,7 +90,9 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     clone_children();
 
     let place = std::env::temp_dir().join(format!("rlxc-bench-{}", std::process::id()));
+    let storage_only = args.iter().any(|arg| arg == "--storage");
     let result = match network_only {
+        _ if storage_only => storage::measure(&place, &ours(), &theirs()),
         true => rootfs(&place).and_then(|_| network::rows(&place, runs)),
         false => measure(&place, runs),
     };
@@ -177,7 +180,8 @@ fn measure(place: &Path, runs: usize) -> Result<(), String> {
     );
     cgroup::rows(place, runs)?;
     config::rows(place, runs)?;
-    network::rows(place, runs)
+    network::rows(place, runs)?;
+    storage::measure(place, &ours, &theirs)
 }
 
 fn ratio(a: u64, b: u64) -> f64 {

@@ -1,0 +1,185 @@
+//! Rows of the comparison about storage: copy, snapshot copy, destroy, each on a file system of its own in memory.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{Side, print_row};
+use crate::host;
+
+const FILES: u32 = 20_000;
+const RUNS: usize = 3;
+
+/// A file system on a loop device whose image lies in memory, so that no disk decides.
+struct Disk {
+    image: PathBuf,
+    mount: PathBuf,
+}
+
+impl Disk {
+    fn new(place: &Path, fstype: &str) -> Result<Option<Self>, String> {
+        let mkfs = format!("mkfs.{fstype}");
+        if host::find_program(&mkfs).is_none() {
+            println!("skipped: {mkfs}");
+            return Ok(None);
+        }
+        let disk = Self {
+            image: PathBuf::from(format!(
+                "/dev/shm/rlxc-bench-{}.{fstype}",
+                std::process::id()
+            )),
+            mount: place.join(fstype),
+        };
+        std::fs::create_dir_all(&disk.mount).map_err(|e| e.to_string())?;
+        let script = format!(
+            "truncate -s 3G {0}; {mkfs} -q {0} && mount -o loop {0} {1}",
+            disk.image.display(),
+            disk.mount.display()
+        );
+        match shell(&script) {
+            Ok(_) => Ok(Some(disk)),
+            Err(error) => {
+                println!("skipped: {fstype}: {error}");
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = shell(&format!("umount {}", self.mount.display()));
+        let _ = std::fs::remove_file(&self.image);
+    }
+}
+
+fn shell(script: &str) -> Result<Duration, String> {
+    let begin = Instant::now();
+    let status = Command::new("/bin/sh")
+        .args(["-ec", script])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .map_err(|e| e.to_string())?;
+    match status.success() {
+        true => Ok(begin.elapsed()),
+        false => Err(format!("{script}: {status}")),
+    }
+}
+
+/// Files as a system has them: most small, a few large.
+fn fill(rootfs: &Path) -> std::io::Result<()> {
+    const SIZES: [usize; 8] = [0, 100, 1_000, 3_000, 3_000, 8_000, 20_000, 60_000];
+    let bytes: Vec<u8> = (0..60_000u32).map(|n| (n * 31 % 251) as u8).collect();
+    for n in 0..FILES {
+        let dir = rootfs.join(format!("d{}/e{}", n % 20, n % 400));
+        std::fs::create_dir_all(&dir)?;
+        let size = SIZES[n as usize % SIZES.len()];
+        std::fs::write(dir.join(n.to_string()), &bytes[..size])?;
+    }
+    Ok(())
+}
+
+fn container(lxcpath: &Path, backend: &str) -> Result<(), String> {
+    let dir = lxcpath.join("a");
+    std::fs::create_dir_all(&dir).map_err(|e| e.to_string())?;
+    let rootfs = dir.join("rootfs");
+    match backend {
+        "btrfs" => shell(&format!("btrfs -q subvolume create {}", rootfs.display())).map(drop)?,
+        _ => std::fs::create_dir(&rootfs).map_err(|e| e.to_string())?,
+    }
+    fill(&rootfs).map_err(|e| e.to_string())?;
+    let text = format!(
+        "lxc.rootfs.path = {backend}:{}\nlxc.net.0.type = empty\n",
+        rootfs.display()
+    );
+    std::fs::write(dir.join("config"), text).map_err(|e| e.to_string())
+}
+
+/// One run of a copy and of the end of the copy, with nothing left to be written back.
+fn copy_and_destroy(
+    side: &Side,
+    lxcpath: &Path,
+    args: &[&str],
+) -> Result<(Duration, Duration), String> {
+    shell("sync")?;
+    let copy = side.run("copy", lxcpath, args)?;
+    shell("sync")?;
+    let destroy = side.run("destroy", lxcpath, &["-n", "b"])?;
+    Ok((copy, destroy))
+}
+
+fn rows(name: &str, lxcpath: &Path, args: &[&str], sides: [&Side; 2]) -> Result<(), String> {
+    let mut copies = [Vec::new(), Vec::new()];
+    let mut ends = [Vec::new(), Vec::new()];
+    for _ in 0..=RUNS {
+        for (n, side) in sides.into_iter().enumerate() {
+            let (copy, end) = copy_and_destroy(side, lxcpath, args)?;
+            copies[n].push(copy);
+            ends[n].push(end);
+        }
+    }
+    let ([a, b], [c, d]) = (copies, ends);
+    print_row(&format!("{name}: copy"), a, b);
+    print_row(&format!("{name}: destroy"), c, d);
+    Ok(())
+}
+
+/// The tools that copy trees and know nothing of containers, against the same copy as above.
+fn against_tools(lxcpath: &Path, ours: &Side) -> Result<(), String> {
+    let (from, to) = (lxcpath.join("a/rootfs"), lxcpath.join("t"));
+    let (from, to) = (from.display(), to.display());
+    let tools = [
+        ("cp -a", format!("cp -a {from} {to}")),
+        (
+            "tar",
+            format!("mkdir {to}; tar -C {from} -cf - . | tar -C {to} -xf -"),
+        ),
+        ("rsync -aHXS", format!("rsync -aHXS {from}/ {to}")),
+    ];
+    for (name, script) in tools {
+        let (mut us, mut them) = (Vec::new(), Vec::new());
+        let (mut our_end, mut their_end) = (Vec::new(), Vec::new());
+        for _ in 0..=RUNS {
+            let (copy, end) = copy_and_destroy(ours, lxcpath, &["-n", "a", "-N", "b"])?;
+            us.push(copy);
+            our_end.push(end);
+            shell("sync")?;
+            them.push(shell(&script)?);
+            shell("sync")?;
+            their_end.push(shell(&format!("rm -rf {to}"))?);
+        }
+        print_row(&format!("copy against {name}"), us, them);
+        if name == "cp -a" {
+            print_row("destroy against rm -rf", our_end, their_end);
+        }
+    }
+    Ok(())
+}
+
+/// All rows.
+pub(super) fn measure(place: &Path, ours: &Side, theirs: &Side) -> Result<(), String> {
+    println!("storage, {FILES} files:");
+    let full = ["-n", "a", "-N", "b"];
+    let snapshot = ["-n", "a", "-N", "b", "-s"];
+    if let Some(disk) = Disk::new(place, "ext4")? {
+        container(&disk.mount, "dir")?;
+        rows("dir on ext4", &disk.mount, &full, [ours, theirs])?;
+        against_tools(&disk.mount, ours)?;
+        rows("overlay on dir", &disk.mount, &snapshot, [ours, theirs])?;
+    }
+    if let Some(disk) = Disk::new(place, "xfs")? {
+        container(&disk.mount, "dir")?;
+        rows("dir on xfs, reflinks", &disk.mount, &full, [ours, theirs])?;
+    }
+    if let Some(disk) = Disk::new(place, "btrfs")? {
+        let dirs = disk.mount.join("dirs");
+        container(&dirs, "dir")?;
+        rows("dir on btrfs, reflinks", &dirs, &full, [ours, theirs])?;
+        let subvolumes = disk.mount.join("subvolumes");
+        container(&subvolumes, "btrfs")?;
+        rows("btrfs", &subvolumes, &full, [ours, theirs])?;
+        rows("btrfs, snapshot", &subvolumes, &snapshot, [ours, theirs])?;
+    }
+    Ok(())
+}
