@@ -78,9 +78,16 @@ impl Shared {
                 return Err(Failure::new(message));
             }
         }
-        let warnings = container.document.iter().flat_map(|d| d.warnings());
-        for warning in warnings.filter(|_| !context.lxc) {
-            context.say(&format!("warning: {warning}"));
+        for document in container.document.iter().filter(|_| !context.lxc) {
+            let limits = &document.config().cgroup2;
+            // LXC's common.conf has each rule for both versions: the one for this host counts.
+            let has_twin = |key: &str| {
+                let file = key.strip_prefix("lxc.cgroup.").unwrap_or(key);
+                limits.iter().any(|(other, _)| other == file)
+            };
+            for warning in document.warnings().iter().filter(|w| !has_twin(&w.key)) {
+                context.say(&format!("warning: {warning}"));
+            }
         }
         Ok(())
     }
