@@ -175,7 +175,8 @@ fn limit(input: &str) -> IResult<&str, Option<u64>> {
         take_while(|c: char| c.is_ascii_digit()),
     );
     let number = map_opt(digits, |(_, sign, digits): (&str, Option<char>, &str)| {
-        let n = if digits.is_empty() {
+        // Nothing is zero, as strtoull reads it; a sign alone is no number.
+        let n = if digits.is_empty() && sign.is_none() {
             0
         } else {
             digits.parse::<u64>().ok()?
@@ -292,7 +293,7 @@ mod tests {
         assert_eq!(prlimit(":3"), Ok((Some(0), Some(3))));
         assert_eq!(prlimit("3:"), Ok((Some(3), Some(3))));
         assert_eq!(prlimit("-1"), Ok((None, None)));
-        assert!(prlimit("0x10").is_err());
+        assert!(prlimit("0x10").is_err() && prlimit("+").is_err());
         assert!(prlimit(" unlimited").is_err());
     }
 

@@ -170,6 +170,16 @@ fn net(place: &Place, name: &str, value: &str, found: &mut Vec<Diagnostic>) {
                     .help(format!("write {value}/24")),
             );
         }
+        "ipv6.address" => {
+            let prefix = value.split_once('/').map(|(_, prefix)| prefix);
+            let number = prefix.and_then(|prefix| crate::value::uint(prefix).ok());
+            if let (Some(prefix), Some(129..)) = (prefix, number) {
+                let span = Some((value.len() - prefix.len(), prefix.len()));
+                let message = format!("{name} cannot be {:?}", short(value));
+                let finding = place.about_value(Severity::Error, "bad-value", message, span);
+                found.push(finding.expected("expected a prefix length from 0 to 128"));
+            }
+        }
         "link" | "name" | "veth.pair" if value.len() > 15 => {
             found.push(place.about_value(
                 Severity::Warning,

@@ -379,7 +379,7 @@ fn answers_and_saved_files_agree_with_liblxc_5_0_2() {
     let sequences = std::env::var("RLXC_DIFF_SEQUENCES")
         .ok()
         .and_then(|n| n.parse().ok())
-        .unwrap_or(6000);
+        .unwrap_or(4000);
     let seed = std::env::var("RLXC_DIFF_SEED")
         .ok()
         .and_then(|n| n.parse().ok())

@@ -26,7 +26,7 @@ fn prefix(value: &str, text: &str, most: u8) -> Result<u8, ValueError> {
 /// `A.B.C.D[/P][ BROADCAST]`.
 pub(crate) fn ipv4(value: &str) -> Result<Ipv4Address, ValueError> {
     let (left, broadcast) = match value.split_once(' ') {
-        Some((left, broadcast)) => (left, Some(broadcast.trim())),
+        Some((left, broadcast)) => (left, Some(broadcast)),
         None => (value, None),
     };
     let (addr, bits) = match left.split_once('/') {
@@ -68,7 +68,7 @@ fn class_prefix(address: Ipv4Addr) -> u8 {
     }
 }
 
-/// `ADDRESS[/P]`, /64 without a prefix.
+/// `ADDRESS[/P]`, /64 without a prefix. LXC does not look at the prefix, the kernel does.
 pub(super) fn ipv6(value: &str) -> Result<(Ipv6Addr, u8), ValueError> {
     let (addr, bits) = match value.split_once('/') {
         Some((addr, bits)) => (addr, Some(bits)),
@@ -77,7 +77,7 @@ pub(super) fn ipv6(value: &str) -> Result<(Ipv6Addr, u8), ValueError> {
     let address = host(value, addr, "an IPv6 address, optionally with /PREFIX")?;
     Ok((
         address,
-        bits.map_or(Ok(64), |bits| prefix(value, bits, 128))?,
+        bits.map_or(Ok(64), |bits| prefix(value, bits, u8::MAX))?,
     ))
 }
 
