@@ -2,5 +2,7 @@
 
 fn main() {
     println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,liblxc.so.1");
+    // Executed by the dynamic linker, the library is the monitor (src/carried.rs).
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-e,rlxc_library_start");
     println!("cargo:rerun-if-changed=build.rs");
 }

@@ -13,6 +13,7 @@
 
 mod abi;
 mod attach;
+mod carried;
 mod checkpoint;
 mod config;
 mod copies;

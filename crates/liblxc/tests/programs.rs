@@ -106,3 +106,26 @@ fn valgrind_finds_no_fault_in_the_calls() {
     let program = compile("offline.c", &drop, &[]);
     passes("valgrind", &drop, &program, &valgrind);
 }
+
+#[test]
+fn a_library_that_is_dropped_in_alone_is_its_own_monitor() {
+    if lacks(true, &NEEDS) {
+        return;
+    }
+    let drop = dropped_in("alone");
+    let program = compile("alone.c", &drop, &[]);
+    let lxcpath = Place::new("alone");
+    let run = |first: Option<&str>| {
+        let output = sandboxed(&drop, &program)
+            .args(first)
+            .arg(template())
+            .arg(lxcpath.path())
+            .output()
+            .unwrap();
+        let said = text(&output);
+        assert!(said.contains(", 0 failures"), "{said}");
+    };
+    run(Some("make"));
+    std::fs::remove_file(drop.join("rlxc-monitor")).unwrap();
+    run(None);
+}

@@ -1,6 +1,6 @@
 //! The caller's part of a start: from a plan to a running monitor.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -15,7 +15,7 @@ use rlxc_monitor::Listener;
 use rlxc_sys::process;
 
 use crate::error::{Context, StartError};
-use crate::locate::{exec_path, high, monitor_program, open_read_only};
+use crate::locate::{exec_path, high, monitor_to_execute, open_read_only};
 use crate::plan::Plan;
 use crate::report::{Report, Reports, Timing};
 
@@ -38,6 +38,8 @@ const LEFT_CGROUPS: Duration = Duration::from_secs(1);
 /// What the monitor gets: all have numbers that survive its exec.
 struct Handover {
     program: OwnedFd,
+    /// The dynamic linker, when the program is a library
+    loader: Option<&'static CStr>,
     dir: PathBuf,
     socket: OwnedFd,
     plan: OwnedFd,
@@ -57,12 +59,19 @@ pub fn start(plan: &Plan) -> Result<Started, StartError> {
     let theirs = high(theirs).at("monitor", "socketpair")?;
     let argv = arguments(plan, &handover, Some(&theirs))?;
     let environment = environment(std::env::vars_os())?;
-    let inherit = [
+    let mut inherit = vec![
         handover.socket.as_fd(),
         handover.plan.as_fd(),
         theirs.as_fd(),
     ];
-    let path = exec_path(&handover.program);
+    let path = match handover.loader {
+        // The loader opens the library by the descriptor's name.
+        Some(loader) => {
+            inherit.push(handover.program.as_fd());
+            loader.to_owned()
+        }
+        None => exec_path(&handover.program),
+    };
     let child =
         process::spawn(&path, &argv, &environment, &inherit).at("monitor", "rlxc-monitor")?;
     // Only the monitor may hold these now: their end tells of its end.
@@ -130,16 +139,23 @@ pub fn start_exec(plan: &Plan) -> Result<std::convert::Infallible, StartError> {
     let handover = prepare(plan)?;
     let argv = arguments(plan, &handover, None)?;
     let environment = environment(std::env::vars_os())?;
-    for fd in [&handover.socket, &handover.plan] {
+    let program = handover.loader.map(|_| &handover.program);
+    for fd in [&handover.socket, &handover.plan]
+        .into_iter()
+        .chain(program)
+    {
         use nix::fcntl::{FdFlag, fcntl};
         fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).at("monitor", "fcntl")?;
     }
-    let path = exec_path(&handover.program);
+    let path = match handover.loader {
+        Some(loader) => loader.to_owned(),
+        None => exec_path(&handover.program),
+    };
     nix::unistd::execve(&path, &argv, &environment).at("monitor", "rlxc-monitor")
 }
 
 fn prepare(plan: &Plan) -> Result<Handover, StartError> {
-    let path = monitor_program()?;
+    let (path, loader) = monitor_to_execute()?;
     let program = open_read_only(&path)?;
     let listener = Listener::bind(&plan.lxcpath, &plan.name).map_err(|error| {
         let running = matches!(error, rlxc_monitor::Error::AlreadyRunning { .. });
@@ -154,6 +170,7 @@ fn prepare(plan: &Plan) -> Result<Handover, StartError> {
     let plan = plan_memfd(plan).at("monitor", "memfd")?;
     Ok(Handover {
         program,
+        loader,
         dir: path.parent().map(PathBuf::from).unwrap_or_default(),
         socket,
         plan: high(plan).at("monitor", "memfd")?,
@@ -178,15 +195,18 @@ fn arguments(
     report: Option<&OwnedFd>,
 ) -> Result<Vec<CString>, StartError> {
     let number = |fd: &OwnedFd| fd.as_raw_fd().to_string().into_bytes();
-    let mut words = vec![
-        b"rlxc-monitor".to_vec(),
+    let mut words = vec![b"rlxc-monitor".to_vec()];
+    if handover.loader.is_some() {
+        words.push(exec_path(&handover.program).into_bytes());
+    }
+    words.extend([
         b"--socket".to_vec(),
         number(&handover.socket),
         b"--plan".to_vec(),
         number(&handover.plan),
         b"--dir".to_vec(),
         handover.dir.as_os_str().as_bytes().to_vec(),
-    ];
+    ]);
     if let Some(report) = report {
         words.extend([b"--report".to_vec(), number(report)]);
     }

@@ -32,8 +32,9 @@ pub(super) fn make(dir: &Path) -> Result<PathBuf, String> {
     let busybox = host::find_program("busybox").ok_or("busybox is missing")?;
     fs::copy(&busybox, root.join("bin/busybox")).map_err(failed)?;
     for name in [
-        "sh", "id", "cat", "sleep", "ls", "echo", "mount", "hostname", "kill", "stat", "ps",
-        "test", "env", "reboot", "grep", "touch", "rm", "wc", "pwd", "true", "false", "mknod",
+        "sh", "head", "id", "cat", "sleep", "ls", "echo", "mount", "hostname", "kill", "stat",
+        "ps", "test", "env", "reboot", "grep", "touch", "rm", "wc", "pwd", "true", "false",
+        "mknod",
     ] {
         symlink("busybox", root.join("bin").join(name)).map_err(failed)?;
     }
