@@ -109,10 +109,13 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
     }
     prepared.hooks.run(HookKind::PreMount, &[])?;
     let root = rootfs::attach(plan, &prepared.storage, rootfs_tree)?;
-    if let Some(name) = &plan.config.uts_name
-        && plan.namespaces.clone.contains(Namespace::Uts)
-    {
-        nix::unistd::sethostname(name).at("hostname", format!("lxc.uts.name = {name}"))?;
+    match &plan.config.uts_name {
+        Some(name) if plan.namespaces.clone.contains(Namespace::Uts) => {
+            nix::unistd::sethostname(name).at("hostname", format!("lxc.uts.name = {name}"))?;
+        }
+        // The name is that of others too, the host's for one.
+        Some(name) => tracing::warn!("lxc.uts.name = {name}: no UTS namespace of its own"),
+        None => {}
     }
     prepared.security.join_session_keyring()?;
     let mut setup = Setup {
