@@ -56,20 +56,22 @@ pub struct Request<'a> {
 
 const BASE: &str = "  capability,\n  file,\n  umount,\n  pivot_root,\n";
 
-/// Kernel knobs that are the host's, whoever is root inside.
+/// Kernel knobs that are the host's, whoever is root inside. Of /proc/sys a container may write what its namespaces
+/// have for themselves, as with LXC: net, and of kernel domainname, hostname, msg*, sem and shm*. A deny rule has no
+/// exceptions, so the others are named by what they do not begin with.
 const KERNEL_FILES: &str = "
   deny @{PROC}/sysrq-trigger rwklx,
   deny @{PROC}/kcore rwklx,
   deny @{PROC}/mem rwklx,
   deny @{PROC}/kmem rwklx,
   deny @{PROC}/acpi/** wklx,
-  deny @{PROC}/sys/fs/** wklx,
-  deny @{PROC}/sys/kernel/core_pattern wklx,
-  deny @{PROC}/sys/kernel/modprobe wklx,
-  deny @{PROC}/sys/kernel/hotplug wklx,
-  deny @{PROC}/sys/kernel/poweroff_cmd wklx,
-  deny @{PROC}/sys/kernel/usermodehelper/** wklx,
-  deny @{PROC}/sys/vm/** wklx,
+  deny @{PROC}/bus/** wklx,
+  deny @{PROC}/sys/[^kn]*{,/**} wklx,
+  deny @{PROC}/sys/kernel/[^dhms]*{,/**} wklx,
+  deny @{PROC}/sys/kernel/{dm*,ha*,hot*,hu*,ma*,mo*,sc*,sec*,sof*,sp*,st*,sy*}{,/**} wklx,
+  deny /sys/[^fdck]*{,/**} wklx,
+  deny /sys/class/[^n]*{,/**} wklx,
+  deny /sys/devices/[^v]*{,/**} wklx,
   deny /sys/firmware/** rwklx,
   deny /sys/kernel/debug/{,**} rwklx,
   deny /sys/kernel/security/{,**} rwklx,
