@@ -261,15 +261,21 @@ fn scripts_get_lxcs_arguments_and_environment() {
         ..veth()
     };
     host.context.environment = vec![("LXC_ROOTFS_PATH".into(), "/r".into())];
-    let created = host.create(&one(nic)).unwrap();
-    host.teardown(&created);
+    let nics = one(nic);
+    for version in [0, 1] {
+        host.context.hook_version = version;
+        let created = host.create(&nics).unwrap();
+        host.teardown(&created);
+    }
     let got = std::fs::read_to_string(&out).unwrap();
     let o = out.display();
     assert_eq!(
         got,
         format!(
-            "{o} c1 net up veth br0 vhs c1 up net veth br0 vhs /r\n\
-             {o} c1 net down veth br0 vhs c1 down net veth br0 vhs /r\n"
+            "{o} c1 net up veth br0 vhs c1      /r\n\
+             {o} c1 net down veth br0 vhs c1      /r\n\
+             {o} veth br0 vhs c1 up net veth br0 vhs /r\n\
+             {o} veth br0 vhs c1 down net veth br0 vhs /r\n"
         )
     );
     std::fs::remove_dir_all(&dir).unwrap();
@@ -388,4 +394,29 @@ fn what_an_unprivileged_container_cannot_have_is_said() {
     assert!(host.inside_ip("-o link show lo").contains("LOOPBACK,UP"));
     host.teardown(&created);
     assert_eq!(host.links(), ["lo", "up0", "up1"]);
+}
+
+#[test]
+fn a_pair_ends_with_its_namespace_and_by_hand_where_something_holds_that() {
+    let Some(mut host) = host() else { return };
+    let created = host.create(&one(veth())).unwrap();
+    let name = created.host_name(0).unwrap().to_owned();
+    // The test holds the namespace.
+    let errors = created.teardown(&mut host.netlink, &host.context, None);
+    assert!(errors.is_empty(), "{errors:?}");
+    assert!(host.links().contains(&name), "left to the kernel at first");
+    created.finish(&mut host.netlink).unwrap();
+    assert_eq!(host.links(), ["lo"]);
+
+    let created = host.create(&one(veth())).unwrap();
+    created.teardown(&mut host.netlink, &host.context, None);
+    host.container = fresh_namespace();
+    let begin = std::time::Instant::now();
+    created.finish(&mut host.netlink).unwrap();
+    let took = begin.elapsed();
+    while host.links() != ["lo"] {
+        assert!(begin.elapsed().as_secs() < 20, "left: {:?}", host.links());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    println!("finish {took:?}, gone after {:?}", begin.elapsed());
 }
