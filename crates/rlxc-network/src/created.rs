@@ -23,6 +23,9 @@ pub enum Undo {
         index: u32,
         name: String,
         own_name: bool,
+        /// The kernel's id of the other end's namespace, as the host has it
+        #[serde(default)]
+        namespace: Option<i32>,
     },
     /// A link that was made in the container's namespace and dies with it
     #[allow(missing_docs)]
@@ -92,13 +95,14 @@ impl CreatedNic {
         }
     }
 
-    pub(crate) fn host_link(&mut self, index: u32, name: &str, own_name: bool) {
-        self.host_name = Some(name.to_owned());
-        self.host_index = Some(index);
+    pub(crate) fn host_link(&mut self, made: &Link, own_name: bool) {
+        self.host_name = Some(made.name.clone());
+        self.host_index = Some(made.index);
         self.undo.push(Undo::Veth {
-            index,
-            name: name.to_owned(),
+            index: made.index,
+            name: made.name.clone(),
             own_name,
+            namespace: made.link_netns,
         });
     }
 }
@@ -173,14 +177,25 @@ impl Created {
         self.run(netlink, context, netns, Depth::All)
     }
 
-    /// Deletes host ends that are still there. Call it last, after everybody has been told that
-    /// the container stopped: something may hold the container's namespace open.
+    /// Deletes host ends that would stay, because something holds the container's namespace open.
+    /// Call it last, with no descriptor of the namespace left. A namespace that nobody holds takes
+    /// the pair along by itself: the kernel does that for many at a time, while a deletion by hand
+    /// keeps everybody off the links for tens of milliseconds.
     ///
     /// # Errors
     /// The first deletion that failed for another reason than that the link is gone.
     pub fn finish(&self, netlink: &mut Netlink) -> Result<()> {
         for undo in self.nics.iter().flat_map(|nic| &nic.undo) {
-            if let Undo::Veth { index, name, .. } = undo {
+            if let Undo::Veth {
+                index,
+                name,
+                namespace,
+                ..
+            } = undo
+            {
+                if namespace.is_some_and(|id| ends_by_itself(netlink, id)) {
+                    continue;
+                }
                 delete_veth(netlink, *index, name)?;
             }
         }
@@ -245,6 +260,7 @@ fn undo_one(
             index,
             name,
             own_name,
+            ..
         } => {
             if depth == Depth::All || *own_name {
                 delete_veth(netlink, *index, name)
@@ -282,6 +298,18 @@ fn undo_one(
             }
         }
     }
+}
+
+/// Whether the namespace with this id is let go by all. What its last processes had open (a netlink
+/// socket) counts until the kernel's next grace period.
+fn ends_by_itself(netlink: &mut Netlink, id: i32) -> bool {
+    for pause in [0, 1, 2, 4, 8, 16] {
+        std::thread::sleep(std::time::Duration::from_millis(pause));
+        if !netlink.namespace_held(id) {
+            return true;
+        }
+    }
+    false
 }
 
 fn gone_is_fine(result: Result<()>) -> Result<()> {

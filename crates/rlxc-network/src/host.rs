@@ -202,7 +202,7 @@ impl Maker<'_, '_> {
         let made = self
             .netlink
             .need_link(&name, ": it vanished right after it was made")?;
-        self.nic.host_link(made.index, &name, veth.pair.is_some());
+        self.nic.host_link(&made, veth.pair.is_some());
         let master = if router { None } else { link.clone() };
         if let Some(bridge) = &master {
             // The bridge's port, not the port's own address, speaks for the container.

@@ -150,7 +150,12 @@ mod tests {
         let path = in_directory(&dir, &context);
         assert!(path.ends_with("%2Fvar%2Flib%2Flxc/c1"));
         let mut nic = CreatedNic::new(0, "veth", &rlxc_config::Nic::default());
-        nic.host_link(7, "vethX", false);
+        nic.undo.push(Undo::Veth {
+            index: 7,
+            name: "vethX".into(),
+            own_name: false,
+            namespace: None,
+        });
         let mut created = Created {
             nics: vec![nic],
             ..Created::default()

@@ -11,6 +11,8 @@ use nix::errno::Errno;
 
 pub(super) const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
+const RTM_GETNSID: u16 = 90;
+const NETNSA_NSID: u16 = 1;
 const RTM_GETLINK: u16 = 18;
 const RTM_SETLINK: u16 = 19;
 
@@ -346,6 +348,16 @@ impl Netlink {
             Err(error) if !error.is(Errno::EACCES) && !error.is(Errno::ENODEV) => Err(error),
             _ => Ok(true),
         }
+    }
+
+    /// As [`Netlink::namespace_in_use`], without waiting for whoever works on links just now; a
+    /// kernel that cannot say so (before 5.0) counts as a yes.
+    pub(crate) fn namespace_held(&mut self, id: i32) -> bool {
+        let ask = Message::new(RTM_GETNSID, 0, "look for the other end's namespace")
+            .fixed(&[0; 4])
+            .u32(NETNSA_NSID, id.cast_unsigned());
+        let answer = self.query(ask, false, |_, _| Some(()));
+        !answer.is_err_and(|error| error.is(Errno::ENOENT))
     }
 
     /// As [`Netlink::link`], where a missing one is an error.
