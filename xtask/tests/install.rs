@@ -298,6 +298,18 @@ fn packages_take_lxc_s_place_and_a_container_lives_by_them() {
         test \"$(lxc-attach -n rlxc-img-life -- /bin/hostname)\" = rlxc-img-life
         test \"$(lxc-ls --running -1)\" = rlxc-img-life
         lxc-stop -n rlxc-img-life -t 20
+        echo 'lxc.start.auto = 1' >> /var/lib/lxc/rlxc-img-life/config
+        /usr/libexec/lxc/lxc-containers start
+        test \"$(lxc-ls --running -1)\" = rlxc-img-life
+        /usr/libexec/lxc/lxc-containers stop
+        test -z \"$(lxc-ls --running)\"
+        ! /usr/libexec/lxc/lxc-containers frobnicate
+        /usr/libexec/lxc/lxc-apparmor-load
+        if command -v systemd-analyze; then
+            systemd-analyze verify --man=no /usr/lib/systemd/system/lxc.service \
+                /usr/lib/systemd/system/lxc-net.service /usr/lib/systemd/system/lxc@one.service \
+                /usr/lib/systemd/system/lxc-monitord.service
+        fi
         lxc-copy -n rlxc-img-life -N rlxc-img-two
         grep -q rlxc-img-two /var/lib/lxc/rlxc-img-two/rootfs/etc/hosts
         lxc-destroy -n rlxc-img-two

@@ -226,3 +226,31 @@ fn wrong_calls_say_what_is_missing() {
         .unwrap();
     assert!(common::failure(&bare).contains("name, path, and rootfs"));
 }
+
+#[test]
+fn hooks_put_files_into_a_tree_that_links_cannot_lead_out_of() {
+    let container = Container::new();
+    let outside = container.scratch.write("outside", "untouched");
+    std::fs::create_dir(container.rootfs().join("etc")).unwrap();
+    let link = container.rootfs().join("etc/resolv.conf");
+    std::os::unix::fs::symlink(&outside, &link).unwrap();
+    std::os::unix::fs::symlink("../../..", container.rootfs().join("up")).unwrap();
+    let put = |path: &str| {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_rlxc-image"))
+            .arg("put")
+            .arg(container.rootfs())
+            .arg(path)
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        std::io::Write::write_all(&mut input, b"nameserver 10.0.3.1\n").unwrap();
+        drop(input);
+        assert!(child.wait().unwrap().success(), "{path}");
+    };
+    put("etc/resolv.conf");
+    put("up/outside");
+    assert_eq!(std::fs::read_to_string(&outside).unwrap(), "untouched");
+    assert_eq!(container.read("etc/resolv.conf"), "nameserver 10.0.3.1\n");
+    assert_eq!(container.read("outside"), "nameserver 10.0.3.1\n");
+}
