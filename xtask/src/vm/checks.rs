@@ -27,11 +27,6 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         package: "rlxc-tests",
-        test: "cgroup_delegation",
-        only: &[],
-    },
-    Check {
-        package: "rlxc-tests",
         test: "systemd_inside",
         only: &[],
     },
