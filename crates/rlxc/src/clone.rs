@@ -191,6 +191,7 @@ impl Container {
         }
         self.copy_files(copy)?;
         copy.save_unlocked()?;
+        copy.give_dir_to_mapped_root(&copy.config()?.idmap)?;
         if let Some(plan) = &storage {
             self.copy_storage(copy, plan, options)?;
         }

@@ -252,6 +252,33 @@ impl Container {
         })?)
     }
 
+    /// With id maps the container's directory belongs to its root; the group stays the caller's.
+    pub(crate) fn give_dir_to_mapped_root(&self, maps: &[IdMap]) -> Result<()> {
+        if maps.is_empty() {
+            return Ok(());
+        }
+        let by_root = geteuid().is_root();
+        let own = Task::Own {
+            path: self.dir(),
+            uid: if by_root {
+                root_of(maps, IdKind::Uid)
+            } else {
+                0
+            },
+            gid: None,
+            recursive: false,
+        };
+        let maps = match by_root {
+            true => Vec::new(),
+            false => job_maps(maps)?,
+        };
+        Ok(rlxc_storage::run(&Job {
+            maps,
+            tasks: vec![own],
+            ..Job::default()
+        })?)
+    }
+
     fn run_template(
         &self,
         options: &CreateOptions,
