@@ -235,3 +235,39 @@ fn monitor_tells_of_several_paths_by_a_regex_as_lines_and_as_json() -> io::Resul
     assert!(json.contains("\"state\":\"STOPPED\""), "{json}");
     Ok(())
 }
+
+#[test]
+fn checkconfig_says_what_is_missing_and_how_to_get_it() -> io::Result<()> {
+    let place = Place::new("kernel")?;
+    let config = place.dir.join("config");
+    std::fs::write(
+        &config,
+        "CONFIG_NAMESPACES=y\nCONFIG_VETH=m\n# CONFIG_USER_NS is not set\n",
+    )?;
+    let said = |program: &std::path::Path, words: &[&str]| -> io::Result<Said> {
+        let output = Command::new(program)
+            .args(words)
+            .env("CONFIG", &config)
+            .output()?;
+        Ok(output.into())
+    };
+    let ours = said(RLXC.as_ref(), &["checkconfig"])?;
+    assert!(ours.out.contains("User namespace: missing"), "{ours:?}");
+    assert!(
+        ours.out
+            .contains("User namespace: build the kernel with CONFIG_USER_NS=y"),
+        "{ours:?}"
+    );
+    assert!(
+        ours.out
+            .contains("without it: containers of ordinary users"),
+        "{ours:?}"
+    );
+    let tool = said(&place.ours("lxc-checkconfig"), &[])?;
+    assert!(!tool.out.contains("build the kernel"), "{tool:?}");
+    assert_eq!(
+        said(&place.ours("lxc-checkconfig"), &["--help"])?.status,
+        Some(0)
+    );
+    Ok(())
+}

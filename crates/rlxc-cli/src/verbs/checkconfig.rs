@@ -16,6 +16,9 @@ struct Check<'a> {
     /// The kernel's configuration, decompressed
     config: &'a str,
     modules: String,
+    /// Labels and options that the kernel lacks, and modules that are there but not loaded
+    missing: Vec<(String, String)>,
+    unloaded: Vec<String>,
     out: std::io::StdoutLock<'static>,
 }
 
@@ -59,9 +62,14 @@ impl Run for CheckConfig {
         let mut check = Check {
             config: &config,
             modules,
+            missing: Vec::new(),
+            unloaded: Vec::new(),
             out,
         };
         check.all(&context.tool)?;
+        if !context.lxc {
+            check.remedies()?;
+        }
         Ok(0)
     }
 }
@@ -119,6 +127,11 @@ impl Check<'_> {
             Some('m') => ", not loaded",
             _ => "",
         };
+        match value {
+            Some('m') if more == ", not loaded" => self.unloaded.push(module),
+            Some('y' | 'm') => {}
+            _ => self.missing.push((label.to_owned(), name.to_owned())),
+        }
         self.say(label, matches!(value, Some('y' | 'm')), required, more)
     }
 
@@ -167,6 +180,39 @@ impl Check<'_> {
         )
     }
 
+    /// How to get what is missing.
+    fn remedies(&mut self) -> std::io::Result<()> {
+        if self.missing.is_empty() && self.unloaded.is_empty() {
+            return writeln!(self.out, "Nothing is missing.");
+        }
+        if !self.unloaded.is_empty() {
+            let modules = self.unloaded.join(" ");
+            writeln!(
+                self.out,
+                "Modules that are not loaded (loaded when first needed, or now):"
+            )?;
+            writeln!(self.out, "  modprobe -a {modules}")?;
+        }
+        for (label, name) in &self.missing {
+            writeln!(self.out, "{label}: build the kernel with {name}=y or =m")?;
+            if let Some((_, why)) = WHY.iter().find(|(option, _)| option == name) {
+                writeln!(self.out, "  without it: {why}")?;
+            }
+        }
+        if !self.missing.is_empty() {
+            writeln!(
+                self.out,
+                "Kernels of distributions have nearly all of it (Debian: apt-get install linux-image-amd64)."
+            )?;
+        }
+        for tool in ["newuidmap", "newgidmap"] {
+            if in_path(tool).is_none() {
+                writeln!(self.out, "{tool}: apt-get install uidmap")?;
+            }
+        }
+        writeln!(self.out, "rlxc doctor looks at the rest of the way.")
+    }
+
     fn cgroups(&mut self) -> std::io::Result<()> {
         self.option("Cgroups", "CONFIG_CGROUPS", true)?;
         self.option("Cgroup namespace", "CONFIG_CGROUPS", true)?;
@@ -206,6 +252,26 @@ impl Check<'_> {
         self.option("Cgroup cpuset", "CONFIG_CPUSETS", false)
     }
 }
+
+/// What does not work without an option.
+const WHY: [(&str, &str); 16] = [
+    ("CONFIG_NAMESPACES", "no container at all"),
+    ("CONFIG_UTS_NS", "host names of their own"),
+    ("CONFIG_IPC_NS", "shared memory of their own"),
+    ("CONFIG_PID_NS", "processes of their own"),
+    ("CONFIG_USER_NS", "containers of ordinary users (lxc.idmap)"),
+    ("CONFIG_NET_NS", "networks of their own"),
+    ("CONFIG_CGROUPS", "limits, freezing, clean stops"),
+    ("CONFIG_CGROUP_DEVICE", "lxc.cgroup.devices on cgroup v1"),
+    ("CONFIG_MEMCG", "limits of memory"),
+    ("CONFIG_CPUSETS", "binding to CPUs"),
+    ("CONFIG_VETH", "lxc.net.N.type = veth"),
+    ("CONFIG_MACVLAN", "lxc.net.N.type = macvlan"),
+    ("CONFIG_VLAN_8021Q", "lxc.net.N.type = vlan"),
+    ("CONFIG_BRIDGE", "lxcbr0 and other bridges"),
+    ("CONFIG_FUSE_FS", "lxcfs, fuse in containers"),
+    ("CONFIG_CHECKPOINT_RESTORE", "checkpoint"),
+];
 
 const MISC: [(&str, &str); 10] = [
     ("Veth pair device", "CONFIG_VETH"),
