@@ -271,3 +271,23 @@ fn checkconfig_says_what_is_missing_and_how_to_get_it() -> io::Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn arguments_of_attached_programs_are_bytes() -> io::Result<()> {
+    if let Some(what) = missing() {
+        println!("skipped: {what}");
+        return Ok(());
+    }
+    let place = Place::new("bytes")?;
+    place.busybox("one")?;
+    place.must("start one")?;
+    let output = Command::new(place.ours("lxc-attach"))
+        .arg("-P")
+        .arg(place.lxcpath())
+        .args(["one", "--", "echo", "-n"])
+        .arg(OsString::from_vec(b"caf\xe9".to_vec()))
+        .stdin(Stdio::null())
+        .output()?;
+    assert_eq!(output.stdout, b"caf\xe9");
+    Ok(())
+}

@@ -1,12 +1,13 @@
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs::OpenOptions;
 use std::io::{IsTerminal, Read, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use clap::Args;
-use rlxc::attach::{AttachOptions, AttachTask, EnvPolicy, arguments, flags, reexec_read_only};
+use rlxc::attach::{AttachOptions, AttachTask, EnvPolicy, flags, reexec_read_only};
 use rlxc::config::{Document, Namespace, Personality};
 
 use super::Run;
@@ -54,7 +55,7 @@ pub(crate) struct Attach {
     context: Option<String>,
     /// NAME, if not given by -n, and the program
     #[arg(value_name = "NAME|COMMAND", hide = true)]
-    words: Vec<String>,
+    words: Vec<OsString>,
 }
 
 /// getopt's optional argument sticks to its letter: `-eCAP`.
@@ -81,7 +82,12 @@ impl Run for Attach {
             tracing::warn!("the own executable stays reachable from inside: {error}");
         }
         let mut words = self.words.clone();
-        let container = context.container(&mut words)?;
+        let mut names = Vec::new();
+        if context.common.name.is_none() && !words.is_empty() {
+            let name = words.remove(0);
+            names.push(name.into_string().map_err(not_a_name)?);
+        }
+        let container = context.container(&mut names)?;
         context.check_control(&container)?;
         let mut options = self.options()?;
         let log = self.pty_log.as_ref().map(Tee::new).transpose()?;
@@ -90,7 +96,14 @@ impl Run for Attach {
         }
         let task = match words.as_slice() {
             [] => AttachTask::Shell,
-            words => AttachTask::Exec(arguments(words).map_err(rlxc::Error::from)?),
+            // Arguments are bytes, whatever text they are.
+            words => AttachTask::Exec(
+                words
+                    .iter()
+                    .map(|word| CString::new(word.as_bytes()))
+                    .collect::<Result<_, _>>()
+                    .map_err(|_| Failure::new("an argument contains a NUL"))?,
+            ),
         };
         let status = container.attach_wait(&options, task)?;
         if let Some(log) = log {
@@ -101,6 +114,11 @@ impl Run for Attach {
             (signal, _) => 128 + signal as u8,
         })
     }
+}
+
+fn not_a_name(word: OsString) -> Failure {
+    let shown = word.as_bytes().escape_ascii();
+    Failure::new(format!("'{shown}' cannot be a container's name"))
 }
 
 impl Attach {

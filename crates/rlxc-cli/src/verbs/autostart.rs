@@ -8,8 +8,11 @@ use rlxc::{
     list_defined,
 };
 
+use serde_json::json;
+
 use super::Run;
 use crate::context::{Context, Failure, Outcome};
+use crate::output::{Format, print_value};
 
 /// Options of `autostart`.
 #[derive(Debug, Args)]
@@ -72,7 +75,16 @@ impl Run for Autostart {
             }
         }
         let (mut done, mut failed) = (0, 0);
-        for entry in autostart_order(entries, &filter) {
+        let chosen = autostart_order(entries, &filter);
+        if self.list && context.common.format != Format::Table {
+            let rows = chosen.iter().filter(|entry| self.concerns(entry, &lxcpath));
+            let rows: Vec<_> = rows
+                .map(|e| json!({"name": e.name, "order": e.order, "delay": e.delay, "groups": e.groups}))
+                .collect();
+            print_value(context.common.format, &rows.into())?;
+            return Ok(0);
+        }
+        for entry in chosen {
             match self.act(&entry, &lxcpath, context) {
                 Ok(true) => done += 1,
                 Ok(false) => {}
@@ -91,6 +103,13 @@ impl Run for Autostart {
 }
 
 impl Autostart {
+    /// Whether the container is in the state that is to be changed.
+    fn concerns(&self, entry: &AutostartEntry, lxcpath: &Path) -> bool {
+        let running =
+            Container::without_config(&entry.name, Some(lxcpath)).is_ok_and(|c| c.is_running());
+        running == (self.shutdown || self.kill || self.reboot)
+    }
+
     /// Whether something was done with the container.
     fn act(
         &self,

@@ -176,11 +176,14 @@ pub static VERBS: [Verb; 32] = [
         "Freezes all processes of a container",
     ),
     verb::<freeze::Unfreeze>("unfreeze", "--name=NAME", "Thaws a frozen container"),
-    verb::<autostart::Autostart>(
-        "autostart",
-        "",
-        "Starts, stops or lists the containers that are started at boot",
-    ),
+    Verb {
+        lists: true,
+        ..verb::<autostart::Autostart>(
+            "autostart",
+            "",
+            "Starts, stops or lists the containers that are started at boot",
+        )
+    },
     verb::<cgroup::Cgroup>(
         "cgroup",
         "--name=NAME OBJECT [VALUE]",
