@@ -10,6 +10,13 @@
 //! asynchronous D-Bus stack and second versions of nix, bitflags and thiserror, which this
 //! workspace's dependency rules refuse. What it does well is small here: [`Stats`] is one pass over
 //! file names, and a knob is a file ([`get`], [`set`]).
+//!
+//! # cgroups-rs
+//! The crate cgroups-rs reads the typed figures of v1 and of pure cgroup2 well, and is the oracle of
+//! the statistics here (`tests/cgroups_rs.rs`). It is not in what is shipped: it takes one hierarchy
+//! kind for the whole machine (a hybrid layout has two), looks below /sys/fs/cgroup only, creates
+//! without noticing a clash, has no delegation, no device program for cgroup2 and no events, and
+//! brings D-Bus and an asynchronous executor into every program that links it.
 
 mod cgroups;
 pub mod devices;
