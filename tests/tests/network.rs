@@ -1,5 +1,9 @@
 //! The network of whole containers, in a network and mount namespace of each test's own.
 
+#[path = "../../crates/rlxc-network/tests/common/cgroups.rs"]
+#[allow(unreachable_pub)]
+mod cgroups;
+
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -155,6 +159,8 @@ fn names_stay_across_a_reboot() {
 
 #[test]
 fn a_lent_link_comes_back_as_it_was_also_after_a_killed_monitor() {
+    // A killed monitor leaves its cgroups.
+    let _cgroups = cgroups::Cgroups("rlxc-net-phys".to_owned());
     let Some(place) = own_network(Actor::Root) else {
         return;
     };
