@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::sys::stat::SFlag;
 use tar::{Entry, EntryType};
 
+use super::sparse::Sparse;
 use super::stream::{Limits, Stream};
 use super::tree::{self, Tree};
 use super::{Layout, Options, Unpacked, glob, name};
@@ -81,7 +82,12 @@ impl Unpacker<'_> {
         if matches!(kind, EntryType::XGlobalHeader) {
             return Ok(());
         }
-        let raw = entry.path_bytes().into_owned();
+        let mut raw = entry.path_bytes().into_owned();
+        let sparse =
+            Sparse::of(&mut entry).map_err(|error| Error::hostile(&raw, error.to_string()))?;
+        if let Some(sparse) = &sparse {
+            raw = sparse.name.clone();
+        }
         let path = name::clean(&raw, self.options.layout)?;
         self.done.entries += 1;
         if self.done.entries > self.limits.entries {
@@ -107,7 +113,7 @@ impl Unpacker<'_> {
             return Ok(());
         }
         self.check_twice(&raw, &path, kind)?;
-        self.make(&mut entry, &raw, &path, kind, meta)?;
+        self.make(&mut entry, &raw, &path, kind, meta, sparse)?;
         self.remember(&path);
         Ok(())
     }
@@ -208,6 +214,7 @@ impl Unpacker<'_> {
         path: &Path,
         kind: EntryType,
         meta: Meta,
+        sparse: Option<Sparse>,
     ) -> Result<()> {
         let at = |what| move |error| failed(what, path, error);
         let (parent, name) = self
@@ -239,7 +246,7 @@ impl Unpacker<'_> {
                 return Ok(());
             }
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                return self.file(entry, raw, path, (&parent, name), meta);
+                return self.file(entry, raw, path, (&parent, name), meta, sparse);
             }
             EntryType::Link => return self.hardlink(entry, raw, path, (&parent, name)),
             EntryType::Symlink => {
@@ -275,6 +282,7 @@ impl Unpacker<'_> {
         path: &Path,
         (parent, name): (impl AsFd, &OsStr),
         meta: Meta,
+        sparse: Option<Sparse>,
     ) -> Result<()> {
         let size = entry.size();
         self.written = self.written.saturating_add(size);
@@ -284,7 +292,11 @@ impl Unpacker<'_> {
         }
         let at = |what| move |error| failed(what, path, error);
         let mut file = tree::new_file(&parent, name).map_err(at("make the file"))?;
-        copy_with_holes(entry, &mut file)
+        let copied = match sparse {
+            Some(sparse) => sparse.copy(entry, &mut file),
+            None => copy_with_holes(entry, &mut file),
+        };
+        copied
             .map_err(|error| Error::format(format!("the archive's {}", path.display()), error))?;
         let (uid, gid) = meta.owner;
         let owner = (

@@ -7,6 +7,7 @@ mod apply;
 mod child;
 mod glob;
 mod name;
+mod sparse;
 mod stream;
 pub mod tree;
 
