@@ -187,8 +187,9 @@ fn differs(
 ) -> std::result::Result<bool, Errno> {
     let (old, new) = (&pair.old, &pair.new);
     let identity = |s: &FileStat| (s.st_ino, s.st_ctime, s.st_ctime_nsec, s.st_size, s.st_mode);
-    if identity(was) == identity(is) {
+    if identity(was) == identity(is) && is.st_ctime_nsec != 0 {
         // In a snapshot of a btrfs or ZFS the entry itself is older than the snapshot: nothing has touched it since.
+        // Where times are whole seconds, a change in the same second would not show.
         return Ok(false);
     }
     let rights = |s: &FileStat| (s.st_mode, s.st_uid, s.st_gid);
@@ -208,7 +209,8 @@ fn differs(
         return Ok(true);
     }
     let time = |s: &FileStat| (s.st_mtime, s.st_mtime_nsec);
-    if time(was) != time(is) && bytes_differ(old, new, name)? {
+    let whole_seconds = is.st_mtime_nsec == 0;
+    if (time(was) != time(is) || whole_seconds) && bytes_differ(old, new, name)? {
         return Ok(true);
     }
     Ok(attributes(old, name)? != attributes(new, name)?)

@@ -332,12 +332,19 @@ pub const EXPLAINED: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-/// 5.0.2 makes lxc.tty.dir only along with a console, and fails without one.
-pub const ONLY_OURS: &[&str] = &["tty-dir", "m-tty-dir", "common", "m-common"];
+/// 5.0.2 makes lxc.tty.dir only along with a console, and fails without one; it also fails where the access times
+/// that are asked for are locked on the mount, which for a root file system is no reason not to start.
+pub const ONLY_OURS: &[&str] = &[
+    "tty-dir",
+    "m-tty-dir",
+    "common",
+    "m-common",
+    "m-rootfs-flags",
+];
 
 /// What the kernel or the id maps forbid: sysfs of a network namespace of others, maps without a user namespace, a
 /// mount without the nodev, or with other access times than those, that are locked on it.
-pub const NEITHER: &[&str] = &["m-net-none", "m-clone-few", "m-entry-dev", "m-rootfs-flags"];
+pub const NEITHER: &[&str] = &["m-net-none", "m-clone-few", "m-entry-dev"];
 
 /// The cases that are run a second time with id maps.
 pub const MAPPED: &[&str] = &[
