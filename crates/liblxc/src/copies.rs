@@ -170,6 +170,7 @@ pub(crate) unsafe extern "C" fn clone(
             hook_arguments: list(hookargs),
             size: Some(newsize).filter(|n| *n > 0),
             progress: None,
+            ..CopyOptions::default()
         };
         apart(c, std::ptr::null_mut(), true, |container| {
             Ok(Handle::make(container.copy_to(&options)?))

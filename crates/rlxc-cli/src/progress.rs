@@ -47,14 +47,13 @@ pub(crate) fn with_progress<T>(
             let progress = progress.clone();
             move || cancel_on_signal(&signals, &watched, &progress)
         });
-        scope.spawn({
-            let progress = progress.clone();
-            move || match (bar, events) {
-                (_, true) => print_events(&progress, &show),
-                (true, _) => draw_bar(&progress, &show),
-                _ => {}
-            }
-        });
+        let look = progress.clone();
+        match (bar, events) {
+            (_, true) => drop(scope.spawn(move || print_events(&look, &show))),
+            (true, _) => drop(scope.spawn(move || draw_bar(&look, &show))),
+            // Nobody looks.
+            _ => {}
+        }
         let done = job(progress.clone());
         // Both threads end when their other end is closed.
         drop((shown, watch));

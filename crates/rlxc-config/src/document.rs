@@ -432,6 +432,18 @@ impl Document {
             source,
         })
     }
+
+    /// As [`Document::save`], without waiting for the disk: for a container that is being made, whose files are not on
+    /// the disk either.
+    ///
+    /// # Errors
+    /// As [`Document::save`].
+    pub fn save_unsynced(&self, path: &Path) -> Result<(), LoadError> {
+        save::save_unsynced(path, &self.text).map_err(|source| LoadError::Write {
+            path: path.to_owned(),
+            source,
+        })
+    }
 }
 
 /// `lxc.cgroup.dir*` and `.relative` are settings of their own, not v1 limits.

@@ -11,6 +11,18 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// The file or its directory cannot be written; an existing file is untouched then.
 pub fn save(path: &Path, text: &[u8]) -> io::Result<()> {
+    replace(path, text, true)
+}
+
+/// As [`save`], without waiting for the disk: for what a power failure may take as a whole.
+///
+/// # Errors
+/// As [`save`].
+pub(crate) fn save_unsynced(path: &Path, text: &[u8]) -> io::Result<()> {
+    replace(path, text, false)
+}
+
+fn replace(path: &Path, text: &[u8], sync: bool) -> io::Result<()> {
     // Writing through a symbolic link, as LXC's open does.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let old = match fs::metadata(&path) {
@@ -33,7 +45,7 @@ pub fn save(path: &Path, text: &[u8]) -> io::Result<()> {
         }
         Err(e) => return Err(e),
     };
-    let outcome = fill(&file, text, old.as_ref()).and_then(|kept| {
+    let outcome = fill(&file, text, old.as_ref(), sync).and_then(|kept| {
         if kept {
             fs::rename(&temporary, &path)?;
             return Ok(());
@@ -49,7 +61,7 @@ pub fn save(path: &Path, text: &[u8]) -> io::Result<()> {
 }
 
 /// Writes and syncs; `false` if the old file's owner cannot be given to the new one.
-fn fill(mut file: &File, text: &[u8], old: Option<&fs::Metadata>) -> io::Result<bool> {
+fn fill(mut file: &File, text: &[u8], old: Option<&fs::Metadata>, sync: bool) -> io::Result<bool> {
     if let Some(old) = old {
         let new = file.metadata()?;
         if (new.uid(), new.gid()) != (old.uid(), old.gid())
@@ -60,7 +72,9 @@ fn fill(mut file: &File, text: &[u8], old: Option<&fs::Metadata>) -> io::Result<
         file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))?;
     }
     file.write_all(text)?;
-    file.sync_data()?;
+    if sync {
+        file.sync_data()?;
+    }
     Ok(true)
 }
 

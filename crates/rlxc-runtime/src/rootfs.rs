@@ -129,6 +129,7 @@ impl Source {
             read_only: false,
             flags: options.flags,
             data: options.data.clone(),
+            ..Options::default()
         };
         let rootfs = Rootfs::new(backend, path);
         let mounted = rootfs.and_then(|rootfs| rootfs.mount(&how));

@@ -22,7 +22,7 @@ mod zfs;
 
 pub(crate) use block::Guess;
 pub use lvm::rests_on_original;
-pub(crate) use overlay::make_dir;
+pub(crate) use overlay::{make_dir, overwrite as overwrite_in_overlay};
 pub use zfs::{release_clones, set_place};
 
 /// The size of a new volume for which none is given.

@@ -17,6 +17,7 @@ use nix::unistd::{Gid, Uid, fchownat, linkat, symlinkat};
 
 use crate::error::{Error, Result};
 use crate::pool::Pool;
+use crate::shift::Shift;
 
 mod data;
 mod meta;
@@ -26,6 +27,7 @@ pub use progress::{Progress, count_tree};
 
 struct Job<'a> {
     progress: &'a Progress,
+    shift: Option<&'a Shift>,
     target: OwnedFd,
     device: u64,
     /// The first name of each file that has several.
@@ -56,10 +58,11 @@ pub fn copy_tree(from: &Path, to: &Path, progress: &Progress) -> Result<()> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         nix::fcntl::open(path, flags, Mode::empty()).map_err(Error::at("open", path))
     };
-    copy_between(open(from)?, open(to)?, from, progress)
+    copy_between(open(from)?, open(to)?, from, None, progress)
 }
 
-/// As [`copy_tree`], between two open directories; `shown` stands for the source in errors.
+/// As [`copy_tree`], between two open directories; `shown` stands for the source in errors. With a shift the copy
+/// belongs to the ids of other maps.
 ///
 /// # Errors
 /// As [`copy_tree`].
@@ -67,11 +70,13 @@ pub fn copy_between(
     source: OwnedFd,
     target: OwnedFd,
     shown: &Path,
+    shift: Option<&Shift>,
     progress: &Progress,
 ) -> Result<()> {
     let stat = fstat(&source).map_err(Error::at("look at", shown))?;
     let job = Job {
         progress,
+        shift,
         target: target.try_clone().map_err(Error::at("open", shown))?,
         device: stat.st_dev,
         links: Mutex::default(),
@@ -125,7 +130,8 @@ impl Job<'_> {
             }
         }
         // Only now, when all entries are made, do the directory's times stay what they are set to.
-        meta::apply(&from, &to, &stat).map_err(|(op, errno)| Error::at(op, &path)(errno))?;
+        meta::apply(&from, &to, &stat, self.shift)
+            .map_err(|(op, errno)| Error::at(op, &path)(errno))?;
         for (name, path) in subdirs {
             let (from, to) = (from.clone(), to.clone());
             pool.push(Task {
@@ -197,7 +203,8 @@ impl Job<'_> {
         let path = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let source = openat(from, name, path, Mode::empty()).map_err(|e| ("open", e))?;
         let copy = openat(to, name, path, Mode::empty()).map_err(failed)?;
-        let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+        let owner = meta::owner(stat, self.shift)?;
+        let (uid, gid) = (Uid::from_raw(owner.st_uid), Gid::from_raw(owner.st_gid));
         let own = AtFlags::AT_EMPTY_PATH;
         fchownat(&copy, c"", Some(uid), Some(gid), own).map_err(|e| ("set the owner of", e))?;
         if kind != SFlag::S_IFLNK {
@@ -208,7 +215,7 @@ impl Job<'_> {
             nix::sys::stat::fchmodat(nix::fcntl::AT_FDCWD, proc.as_str(), mode, follow)
                 .map_err(|e| ("set the mode of", e))?;
         }
-        meta::xattrs(&source, &copy)?;
+        meta::xattrs(&source, &copy, self.shift)?;
         meta::times_at(to, name, stat)
     }
 
@@ -237,7 +244,7 @@ impl Job<'_> {
         data::copy(&source, &copy, &stat, &self.reflink, self.progress)
             .map_err(|e| ("copy the data of", e))?;
         let (source, copy) = (OwnedFd::from(source), OwnedFd::from(copy));
-        meta::apply(&source, &copy, &stat)
+        meta::apply(&source, &copy, &stat, self.shift)
     }
 }
 

@@ -10,7 +10,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
 use crate::error::{Error, Result};
@@ -18,7 +18,7 @@ use crate::mounted::Options;
 use crate::rootfs::Rootfs;
 
 /// What happened to an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeKind {
     /// It came
@@ -50,12 +50,15 @@ pub fn diff_trees(old: &OwnedFd, new: &OwnedFd) -> Result<Vec<Change>> {
 }
 
 /// As [`diff_trees`], for two root file systems. Of overlays on the same lower directories only what either of them
-/// wrote is looked at.
+/// wrote is looked at. `mapped`: their containers have user namespaces.
 ///
 /// # Errors
 /// As [`diff_trees`], and as mounting them.
-pub fn diff(old: &Rootfs, new: &Rootfs) -> Result<Vec<Change>> {
-    let reading = Options::reading();
+pub(crate) fn diff(old: &Rootfs, new: &Rootfs, mapped: bool) -> Result<Vec<Change>> {
+    let reading = Options {
+        user_marks: mapped,
+        ..Options::reading()
+    };
     let (before, after) = (old.mount(&reading)?, new.mount(&reading)?);
     let written = match (old.backend, new.backend) {
         (Backend::Overlay, Backend::Overlay) => {

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::Specs;
 use crate::copy::Progress;
+use crate::diff::{Change, ChangeKind};
 use crate::error::{Error, Result};
+use crate::shift::Shift;
 
 mod tasks;
 mod worker;
@@ -46,6 +48,19 @@ pub enum Task {
         share: bool,
         /// How
         specs: Specs,
+        /// Whose ids its files are given to; `None`: the owners stay
+        shift: Option<Shift>,
+        /// The original's container has a user namespace, and overlays their marks in user attributes
+        mapped: bool,
+    },
+    /// Find out what differs between two root file systems; the only task of its job
+    Diff {
+        /// The earlier one
+        old: String,
+        /// The later one
+        new: String,
+        /// As in `Copy`
+        mapped: bool,
     },
     /// Remove a root file system, if it is there
     Destroy {
@@ -143,6 +158,9 @@ struct Outcome {
     /// The errno of that
     #[serde(default)]
     errno: i32,
+    /// What was found to differ; paths as bytes, which need not be text
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<(ChangeKind, Vec<u8>)>,
 }
 
 /// Does a job: in this process if it needs no namespace of its own, else in the program `rlxc-worker`.
@@ -150,16 +168,31 @@ struct Outcome {
 /// # Errors
 /// The failed task's error; [`Error::Worker`] when the program is missing.
 pub fn run(job: &Job) -> Result<()> {
+    run_finding(job, &mut Vec::new())
+}
+
+/// As [`run`], for a job with [`Task::Diff`]: what differs.
+///
+/// # Errors
+/// As [`run`].
+pub fn changes(job: &Job) -> Result<Vec<Change>> {
+    let mut found = Vec::new();
+    run_finding(job, &mut found)?;
+    Ok(found)
+}
+
+fn run_finding(job: &Job, found: &mut Vec<Change>) -> Result<()> {
     let runs_program = job.tasks.iter().any(|t| matches!(t, Task::Exec { .. }));
     if job.maps.is_empty() && job.mount.is_none() && !runs_program {
         let own = Progress::default();
         let progress = job.progress.as_deref().unwrap_or(&own);
-        return job.tasks.iter().try_for_each(|t| perform(t, progress));
+        let mut tasks = job.tasks.iter();
+        return tasks.try_for_each(|task| perform(task, progress, found));
     }
-    run_worker(job)
+    run_worker(job, found)
 }
 
-fn run_worker(job: &Job) -> Result<()> {
+fn run_worker(job: &Job, found: &mut Vec<Change>) -> Result<()> {
     let program = worker_program()?;
     let failed = |reason: String| Error::Worker {
         program: program.clone(),
@@ -183,7 +216,14 @@ fn run_worker(job: &Job) -> Result<()> {
         };
         match (news.figures, news.error) {
             (Some(figures), _) => progress.set_figures(figures),
-            (None, None) => outcome = Ok(()),
+            (None, None) => {
+                outcome = Ok(());
+                let changes = news.changes.into_iter();
+                found.extend(changes.map(|(kind, path)| Change {
+                    kind,
+                    path: std::ffi::OsString::from_vec(path).into(),
+                }));
+            }
             (None, Some(message)) => {
                 outcome = Err(Error::Remote {
                     message,
@@ -278,9 +318,13 @@ fn detach_mounts() -> Result<()> {
     mount(none, "/", none, flags, none).map_err(Error::at("detach the mounts below", "/"))
 }
 
-fn report(result: &Result<()>, to: &OwnedFd) {
+fn report(result: &Result<Vec<Change>>, to: &OwnedFd) {
+    let bytes = |change: &Change| (change.kind, change.path.as_os_str().as_bytes().to_vec());
     let outcome = match result {
-        Ok(()) => Outcome::default(),
+        Ok(changes) => Outcome {
+            changes: changes.iter().map(bytes).collect(),
+            ..Outcome::default()
+        },
         Err(error) => Outcome {
             error: Some(chain(error)),
             errno: error.errno(),

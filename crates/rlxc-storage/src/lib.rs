@@ -10,6 +10,7 @@ mod mounted;
 mod pool;
 mod remove;
 mod rootfs;
+mod shift;
 mod tool;
 
 pub use backend::{
@@ -17,9 +18,10 @@ pub use backend::{
     set_place,
 };
 pub use copy::{Progress, copy_between, copy_tree, count_tree};
-pub use diff::{Change, ChangeKind, diff, diff_trees};
+pub use diff::{Change, ChangeKind, diff_trees};
 pub use error::{Error, Result};
-pub use job::{Job, Task, run};
+pub use job::{Job, Task, changes, run};
 pub use mounted::{Mounted, Options};
 pub use remove::remove_tree;
 pub use rootfs::Rootfs;
+pub use shift::Shift;

@@ -18,6 +18,8 @@ pub struct Options {
     pub flags: u64,
     /// The file system's own options
     pub data: String,
+    /// Overlay: its marks are user attributes, as where it is mounted in a user namespace
+    pub user_marks: bool,
 }
 
 impl Options {

@@ -8,6 +8,9 @@ struct State<T, E> {
     error: Option<E>,
 }
 
+/// So many waiting tasks are worth more threads.
+const MANY: usize = 2;
+
 /// The tasks that are left. Last in, first out: so the number of open directories follows the depth of a tree.
 pub(crate) struct Pool<T, E> {
     state: Mutex<State<T, E>>,
@@ -25,7 +28,8 @@ impl<T: Send, E: Send> Pool<T, E> {
         self.changed.notify_one();
     }
 
-    /// Does `first` and all tasks that come of it, on as many threads as there are processors (at most 8).
+    /// Does `first` and all tasks that come of it, on as many threads as there are processors (at most 8) as soon as
+    /// several tasks wait: for few of them starting a thread costs more than it gains.
     pub(crate) fn run<F>(first: T, work: F) -> Result<(), E>
     where
         F: Fn(&Self, T) -> Result<(), E> + Sync,
@@ -38,13 +42,20 @@ impl<T: Send, E: Send> Pool<T, E> {
             }),
             changed: Condvar::new(),
         };
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(8));
         std::thread::scope(|scope| {
-            for _ in 1..threads {
-                // Without another thread this one does all the work.
-                let _ = std::thread::Builder::new().spawn_scoped(scope, || pool.serve(&work));
-            }
-            pool.serve(&work);
+            let mut alone = true;
+            pool.serve(&work, |waiting| {
+                if !alone || waiting < MANY {
+                    return;
+                }
+                alone = false;
+                let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(8));
+                for _ in 1..threads {
+                    // Without another thread this one does all the work.
+                    let _ = std::thread::Builder::new()
+                        .spawn_scoped(scope, || pool.serve(&work, |_| ()));
+                }
+            });
         });
         let state = pool.state.into_inner();
         match state.unwrap_or_else(PoisonError::into_inner).error {
@@ -53,7 +64,8 @@ impl<T: Send, E: Send> Pool<T, E> {
         }
     }
 
-    fn serve<F: Fn(&Self, T) -> Result<(), E>>(&self, work: &F) {
+    /// `waiting` hears, before each task, how many are left besides it.
+    fn serve<F: Fn(&Self, T) -> Result<(), E>>(&self, work: &F, mut waiting: impl FnMut(usize)) {
         let mut state = self.lock();
         loop {
             if state.error.is_some() {
@@ -61,7 +73,9 @@ impl<T: Send, E: Send> Pool<T, E> {
             }
             if let Some(task) = state.stack.pop() {
                 state.busy += 1;
+                let left = state.stack.len();
                 drop(state);
+                waiting(left);
                 let result = work(self, task);
                 state = self.lock();
                 state.busy -= 1;

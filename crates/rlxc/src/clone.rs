@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use rlxc_config::{Document, HookKind};
-use rlxc_storage::{Backend, Job, Place, Progress, Rootfs, Specs, Task};
+use rlxc_config::{Document, HookKind, IdMap};
+use rlxc_storage::{Backend, Job, Place, Progress, Rootfs, Shift, Specs, Task};
 
 use crate::container::Container;
 use crate::create::{job_maps, maps_for, rootfs_of, specs_at};
 use crate::destroy::{read_pairs, write_pairs};
 use crate::error::{Error, Result};
+
+mod ids;
 
 /// What [`Container::copy_to`] makes.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +40,10 @@ pub struct CopyOptions {
     pub hook_arguments: Vec<String>,
     /// Size of the new volume in bytes; `None`: the original's
     pub size: Option<u64>,
+    /// The copy's id maps, to whose ids its files are given; `None`: the original's
+    pub idmap: Option<Vec<IdMap>>,
+    /// The uid and gid of the user to whom the copy is to belong; `None`: the caller
+    pub owner: Option<(u32, u32)>,
     /// For who wants to see how far it is, or to stop it
     pub progress: Option<Arc<Progress>>,
 }
@@ -48,6 +54,7 @@ pub(crate) struct StoragePlan {
     pub(crate) target: Rootfs,
     share: bool,
     specs: Specs,
+    shift: Option<Shift>,
 }
 
 impl Container {
@@ -90,6 +97,13 @@ impl Container {
         if copy.config_file().exists() {
             let message = format!("container {} exists already", copy.name());
             return Err(Error::refused(Errno::EEXIST, message));
+        }
+        if options.owner.is_some() && !copy.lxcpath().is_dir() {
+            let message = format!(
+                "{} is not there: let the new owner make it",
+                copy.lxcpath().display()
+            );
+            return Err(Error::refused(Errno::ENOENT, message));
         }
         let storage = self.plan_storage(copy, options)?;
         let partial = copy.begin()?;
@@ -143,6 +157,7 @@ impl Container {
                     .to_owned(),
             );
         }
+        let shift = self.plan_shift(wanted, share, options)?;
         let place = Place {
             lxcpath: copy.lxcpath(),
             name: copy.name(),
@@ -165,6 +180,7 @@ impl Container {
             target,
             share,
             specs,
+            shift,
         }))
     }
 
@@ -182,6 +198,9 @@ impl Container {
         let mut new = Document::new();
         new.load_text(copy.config_file(), &text)?;
         copy.document = Some(new);
+        if let Some(maps) = &options.idmap {
+            copy.set_maps(&text, maps)?;
+        }
         if let Some(plan) = &storage {
             copy.set_item("lxc.rootfs.path", &plan.target.to_string())?;
         }
@@ -201,7 +220,11 @@ impl Container {
         let hooks = hooks.iter().map(|script| {
             copy.hook_task(script, HookKind::Clone, &variables, &options.hook_arguments)
         });
-        copy.run_mounted(hooks.collect())
+        copy.run_mounted(hooks.collect())?;
+        match options.owner {
+            Some(owner) => copy.give_to_owner(&copy.config()?.idmap, owner),
+            None => Ok(()),
+        }
     }
 
     /// Does tasks with the root file system mounted at `lxc.rootfs.mount`.
@@ -237,6 +260,8 @@ impl Container {
             to: plan.target.to_string(),
             share: plan.share,
             specs: plan.specs.clone(),
+            shift: plan.shift.clone(),
+            mapped: !self.config()?.idmap.is_empty(),
         });
         if !options.keep_name {
             tasks.push(Task::Overwrite {
@@ -366,6 +391,7 @@ pub(crate) fn rewrite(
         let line = match key {
             "lxc.rootfs.path" | "lxc.rootfs" | "lxc.mount.fstab" => continue,
             "lxc.uts.name" | "lxc.utsname" if !options.keep_name => continue,
+            "lxc.idmap" | "lxc.id_map" if options.idmap.is_some() => continue,
             _ if key.starts_with("lxc.hook") => moved(line, &old, &new, &["="]),
             "lxc.mount.entry" if line.contains(" overlay") => {
                 moved(line, &old, &new, &["upperdir=", "workdir=", "br="])

@@ -40,8 +40,11 @@ impl Container {
         self.clean_leftover()?;
         let template = options.template.as_deref().filter(|name| *name != "none");
         // As with LXC a saved configuration alone can still be given its root file system.
-        if self.config_file().exists() && template.is_none() && self.document.is_some() {
-            return self.save_unlocked();
+        if self.config_file().exists()
+            && template.is_none()
+            && let Some(document) = &self.document
+        {
+            return Ok(document.save(self.config_file())?);
         }
         if self.config_file().exists() && self.has_rootfs()? {
             let message = format!("container {} exists already", self.name());
@@ -140,7 +143,7 @@ impl Container {
 
     pub(crate) fn save_unlocked(&self) -> Result<()> {
         match &self.document {
-            Some(document) => Ok(document.save(self.config_file())?),
+            Some(document) => Ok(document.save_unsynced(self.config_file())?),
             None => Err(Error::NoConfig(self.name().to_owned())),
         }
     }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use rlxc_storage::{Change, Progress};
+use rlxc_storage::{Change, Job, Progress, Task};
 
 use crate::clone::CopyOptions;
 use crate::container::Container;
-use crate::create::rootfs_of;
+use crate::create::{job_maps, rootfs_of};
 use crate::destroy::remove_empty_dir;
 use crate::error::{Error, Result};
 
@@ -153,7 +153,20 @@ impl Container {
         else {
             return Ok(Vec::new());
         };
-        Ok(rlxc_storage::diff(&old, &new)?)
+        let maps = &self.config()?.idmap;
+        Ok(rlxc_storage::changes(&Job {
+            // Root may look at everything from here.
+            maps: match nix::unistd::geteuid().is_root() {
+                true => Vec::new(),
+                false => job_maps(maps)?,
+            },
+            tasks: vec![Task::Diff {
+                old: old.to_string(),
+                new: new.to_string(),
+                mapped: !maps.is_empty(),
+            }],
+            ..Job::default()
+        })?)
     }
 
     /// Removes a snapshot.

@@ -292,7 +292,7 @@ impl Drop for Host {
 }
 
 /// A system that is small, and starts.
-const TEMPLATE: &str = r#"#!/bin/sh
+pub(crate) const TEMPLATE: &str = r#"#!/bin/sh
 set -e
 for a; do case $a in --rootfs=*) r=${a#*=};; --path=*) p=${a#*=};; --name=*) n=${a#*=};; esac; done
 mkdir -p $r/etc $r/bin $r/sbin $r/dev $r/proc $r/sys $r/tmp

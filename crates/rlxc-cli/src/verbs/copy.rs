@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use rlxc::{Container, CopyOptions, StartOptions};
 
+mod owner;
+
 use super::Run;
 use crate::context::{Context, Failure, Outcome};
 use crate::progress::with_progress;
@@ -56,6 +58,12 @@ pub(crate) struct Copy {
     /// Keep the original's MAC addresses
     #[arg(short = 'M', long)]
     keepmac: bool,
+    /// Give the copy's files to the ids of these maps: none, or u:NSID:HOSTID:RANGE,g:NSID:HOSTID:RANGE (as root)
+    #[arg(long, value_name = "MAPS")]
+    idmap: Option<String>,
+    /// Make the copy USER's: below her lxcpath, with her subordinate ids, unless -p and --idmap say otherwise (as root)
+    #[arg(long, value_name = "USER")]
+    owner: Option<String>,
     /// NAME, if not given by -n, and the clone hook's arguments
     #[arg(value_name = "NAME|ARGUMENTS", hide = true)]
     words: Vec<String>,
@@ -86,10 +94,14 @@ impl Run for Copy {
         let size = self.fssize.as_deref().map(super::create::parse_size);
         let size = size.transpose()?;
         let original = container.name().to_owned();
+        let new_owner = owner::of(self.owner.as_deref(), self.idmap.as_deref())?;
+        let newpath = self.newpath.clone().or(new_owner.lxcpath);
         let copied = with_progress(context, |progress| {
             container.copy_to(&CopyOptions {
                 name: Some(name),
-                lxcpath: self.newpath.clone(),
+                lxcpath: newpath,
+                idmap: new_owner.idmap,
+                owner: new_owner.ids,
                 snapshot: self.snapshot || self.ephemeral,
                 backend: self.backingstorage.clone(),
                 keep_name: self.keepname,

@@ -15,6 +15,10 @@ use crate::mounted::{Mounted, Options};
 use crate::remove::remove_tree;
 use crate::rootfs::Rootfs;
 
+mod by_hand;
+
+pub(crate) use by_hand::overwrite;
+
 #[derive(Debug)]
 pub(super) struct Overlay;
 
@@ -159,12 +163,10 @@ fn mount(lower: &str, upper: &Path, options: &Options) -> Result<Mounted> {
         }
         context.mount(options.attrs())
     };
-    let in_user_namespace = !is_initial_user_namespace();
-    let tree = match overlay(in_user_namespace) {
+    let user_marks = options.user_marks || !is_initial_user_namespace();
+    let tree = match overlay(user_marks) {
         // A kernel before 5.11 knows no such option.
-        Err(error) if in_user_namespace && error.raw_os_error() == Some(libc_einval()) => {
-            overlay(false)
-        }
+        Err(error) if user_marks && error.raw_os_error() == Some(libc_einval()) => overlay(false),
         other => other,
     };
     Ok(Mounted::detached(tree.map_err(failed())?))

@@ -8,16 +8,31 @@ use nix::sys::stat::{FileStat, UtimensatFlags, futimens, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchown};
 
+use crate::shift::Shift;
+
 type Failed = (&'static str, Errno);
 
 /// Everything onto an open file or directory. The order matters: a change of owner clears set-id bits and capabilities.
-pub(super) fn apply(from: &OwnedFd, to: &OwnedFd, stat: &FileStat) -> Result<(), Failed> {
-    let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+pub(super) fn apply(
+    from: &OwnedFd,
+    to: &OwnedFd,
+    stat: &FileStat,
+    shift: Option<&Shift>,
+) -> Result<(), Failed> {
+    let owner = owner(stat, shift)?;
+    let (uid, gid) = (Uid::from_raw(owner.st_uid), Gid::from_raw(owner.st_gid));
     fchown(to, Some(uid), Some(gid)).map_err(|e| ("set the owner of", e))?;
     super::set_mode(to, stat.st_mode).map_err(|e| ("set the mode of", e))?;
-    xattrs(from, to)?;
+    xattrs(from, to, shift)?;
     let (access, change) = times(stat);
     futimens(to, &access, &change).map_err(|e| ("set the times of", e))
+}
+
+/// The owner that the copy gets.
+pub(super) fn owner(stat: &FileStat, shift: Option<&Shift>) -> Result<FileStat, Failed> {
+    shift.map_or(Ok(*stat), |shift| {
+        shift.stat(stat).map_err(|e| ("give a mapped owner to", e))
+    })
 }
 
 fn times(stat: &FileStat) -> (TimeSpec, TimeSpec) {
@@ -39,7 +54,7 @@ fn errno(error: &std::io::Error) -> Errno {
 }
 
 /// All extended attributes. Those that only the kernel or a security module writes are left out when they are refused.
-pub(super) fn xattrs(from: &OwnedFd, to: &OwnedFd) -> Result<(), Failed> {
+pub(super) fn xattrs(from: &OwnedFd, to: &OwnedFd, shift: Option<&Shift>) -> Result<(), Failed> {
     let names = match rlxc_sys::fs::list_xattrs(from) {
         Ok(names) => names,
         Err(error) if errno(&error) == Errno::EOPNOTSUPP => return Ok(()),
@@ -50,6 +65,12 @@ pub(super) fn xattrs(from: &OwnedFd, to: &OwnedFd) -> Result<(), Failed> {
             Ok(value) => value,
             Err(error) if matches!(errno(&error), Errno::ENODATA | Errno::EPERM) => continue,
             Err(error) => return Err(("read an attribute of", errno(&error))),
+        };
+        let value = match shift {
+            Some(shift) => shift
+                .xattr(&name, value)
+                .map_err(|e| ("give mapped ids in an attribute to", e))?,
+            None => value,
         };
         if let Err(error) = rlxc_sys::fs::set_xattr(to, &name, &value) {
             let whole = name.to_bytes();

@@ -11,14 +11,16 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::Mode;
 
 use super::Task;
-use crate::backend::{Backend, Specs, make_dir};
+use crate::backend::{Backend, Specs, make_dir, overwrite_in_overlay};
 use crate::copy::{Progress, copy_between, count_tree};
+use crate::diff::{Change, diff};
 use crate::error::{Error, Result};
 use crate::mounted::{Mounted, Options};
 use crate::remove::remove_tree;
 use crate::rootfs::Rootfs;
+use crate::shift::{Shift, shift_tree};
 
-pub(super) fn perform(task: &Task, progress: &Progress) -> Result<()> {
+pub(super) fn perform(task: &Task, progress: &Progress, found: &mut Vec<Change>) -> Result<()> {
     if progress.is_cancelled() {
         return Err(Error::Cancelled);
     }
@@ -30,13 +32,25 @@ pub(super) fn perform(task: &Task, progress: &Progress) -> Result<()> {
             to,
             share,
             specs,
-        } => copy(
-            &Rootfs::parse(from)?,
-            &Rootfs::parse(to)?,
-            *share,
-            specs,
-            progress,
-        ),
+            shift,
+            mapped,
+        } => {
+            let (from, to) = (Rootfs::parse(from)?, Rootfs::parse(to)?);
+            let how = How {
+                specs,
+                shift: shift.as_ref(),
+                mapped: *mapped,
+                progress,
+            };
+            match share {
+                true => share_data(&from, &to, &how),
+                false => copy(&from, &to, &how),
+            }
+        }
+        Task::Diff { old, new, mapped } => {
+            *found = diff(&Rootfs::parse(old)?, &Rootfs::parse(new)?, *mapped)?;
+            Ok(())
+        }
         Task::Destroy { rootfs } => Rootfs::parse(rootfs)?.destroy(),
         Task::Remove { path } => remove_tree(path),
         Task::Move { from, to } => std::fs::rename(from, to).map_err(Error::at("move", from)),
@@ -70,17 +84,40 @@ pub(super) fn perform(task: &Task, progress: &Progress) -> Result<()> {
     }
 }
 
+/// How a root file system is copied.
+struct How<'a> {
+    specs: &'a Specs,
+    shift: Option<&'a Shift>,
+    mapped: bool,
+    progress: &'a Progress,
+}
+
+fn share_data(from: &Rootfs, to: &Rootfs, how: &How<'_>) -> Result<()> {
+    to.backend.driver().share(from, to, how.specs)?;
+    shift_whole(to, how.shift)
+}
+
+/// Gives all of a copy that shares its data to the ids of other maps.
+fn shift_whole(rootfs: &Rootfs, shift: Option<&Shift>) -> Result<()> {
+    let Some(shift) = shift else { return Ok(()) };
+    let mounted = rootfs.mount(&Options::default())?;
+    shift_tree(mounted.top()?, Path::new(&rootfs.path), shift)?;
+    settle(rootfs, &mounted)
+}
+
 /// The kind of storage first: it may have a way that is faster than file by file.
-fn copy(from: &Rootfs, to: &Rootfs, share: bool, specs: &Specs, progress: &Progress) -> Result<()> {
+fn copy(from: &Rootfs, to: &Rootfs, how: &How<'_>) -> Result<()> {
     let driver = to.backend.driver();
-    if share {
-        return driver.share(from, to, specs);
+    let progress = how.progress;
+    if from.backend == to.backend && driver.duplicate(from, to, how.specs)? {
+        return shift_whole(to, how.shift);
     }
-    if from.backend == to.backend && driver.duplicate(from, to, specs)? {
-        return Ok(());
-    }
-    driver.create(to, specs)?;
-    let source = from.mount(&Options::reading())?;
+    driver.create(to, how.specs)?;
+    let reading = Options {
+        user_marks: how.mapped,
+        ..Options::reading()
+    };
+    let source = from.mount(&reading)?;
     let target = to.mount(&Options::default())?;
     let top = source.top()?;
     let shown = Path::new(&from.path);
@@ -94,7 +131,7 @@ fn copy(from: &Rootfs, to: &Rootfs, share: bool, specs: &Specs, progress: &Progr
                 let _ = count_tree(&Path::new(&path).join("."), progress);
             });
         }
-        copy_between(copied, target.top()?, shown, progress)
+        copy_between(copied, target.top()?, shown, how.shift, progress)
     });
     let result = result.and_then(|()| settle(to, &target));
     // Before what they are in is unmounted.
@@ -141,6 +178,9 @@ fn own(path: &Path, uid: u32, gid: Option<u32>, recursive: bool) -> Result<()> {
 
 /// Writes into a tree that the container's root made: links lead nowhere but into that tree.
 fn overwrite(rootfs: &Rootfs, file: &Path, text: &str) -> Result<()> {
+    if rootfs.backend == Backend::Overlay && overwrite_in_overlay(rootfs, file, text)? {
+        return Ok(());
+    }
     let mounted = rootfs.mount(&Options::default())?;
     let top = mounted.top()?;
     let how = OpenHow::new()

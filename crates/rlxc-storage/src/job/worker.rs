@@ -10,6 +10,7 @@ use nix::unistd::{Gid, Pid, Uid, setgroups, setresgid, setresuid};
 use super::tasks::settle;
 use super::{Job, Outcome, detach_mounts, perform, report, tell};
 use crate::copy::Progress;
+use crate::diff::Change;
 use crate::error::{Error, Result};
 use crate::mounted::Options;
 use crate::rootfs::Rootfs;
@@ -54,7 +55,7 @@ fn die_with_caller() {
 }
 
 /// Mounts first, since what mounts for us may only see the mount namespace that we come from.
-fn work(job: &Job, result: &OwnedFd, enter: impl FnOnce() -> Result<()>) -> Result<()> {
+fn work(job: &Job, result: &OwnedFd, enter: impl FnOnce() -> Result<()>) -> Result<Vec<Change>> {
     let mounted = match &job.mount {
         Some((rootfs, target)) => {
             let rootfs = Rootfs::parse(rootfs)?;
@@ -76,8 +77,10 @@ fn work(job: &Job, result: &OwnedFd, enter: impl FnOnce() -> Result<()>) -> Resu
         mounted.attach(target)?;
     }
     let mut done = perform_all(job, result);
-    if let (Ok(()), Some((mounted, _, rootfs))) = (&done, &mounted) {
-        done = settle(rootfs, mounted);
+    if let (Ok(_), Some((mounted, _, rootfs))) = (&done, &mounted)
+        && let Err(error) = settle(rootfs, mounted)
+    {
+        done = Err(error);
     }
     if let Some(home) = home {
         // What was mounted over there is unmounted over there; all that was mounted here ends with this namespace.
@@ -87,10 +90,11 @@ fn work(job: &Job, result: &OwnedFd, enter: impl FnOnce() -> Result<()>) -> Resu
     done
 }
 
-fn perform_all(job: &Job, result: &OwnedFd) -> Result<()> {
+fn perform_all(job: &Job, result: &OwnedFd) -> Result<Vec<Change>> {
     let progress = Progress::default();
     progress.wanted.store(job.report, Ordering::Relaxed);
     let ended = AtomicBool::new(false);
+    let mut found = Vec::new();
     std::thread::scope(|scope| {
         if job.report {
             let news = || {
@@ -111,9 +115,9 @@ fn perform_all(job: &Job, result: &OwnedFd) -> Result<()> {
         let done = job
             .tasks
             .iter()
-            .try_for_each(|task| perform(task, &progress));
+            .try_for_each(|task| perform(task, &progress, &mut found));
         ended.store(true, Ordering::Relaxed);
-        done
+        done.map(|()| found)
     })
 }
 
