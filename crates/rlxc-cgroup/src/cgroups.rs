@@ -11,6 +11,7 @@ use nix::unistd::{AccessFlags, eaccess};
 use serde::{Deserialize, Serialize};
 
 use crate::devices::{Rule, Rules};
+use crate::entrance::Entrance;
 use crate::error::{Error, Result};
 use crate::layout::{Hierarchy, Layout, Mode, Version};
 use crate::{file, freezer, remove};
@@ -259,12 +260,22 @@ impl Cgroups {
         Err(Error::Clash(path.into()))
     }
 
-    /// Moves a process into the monitor's cgroups.
+    /// The monitor's cgroups, to be entered by the monitor itself.
     ///
     /// # Errors
-    /// [`Error::Write`] with the kernel's answer.
-    pub fn enter_monitor(&self, pid: i32) -> Result<()> {
-        enter(self.trees.iter().filter_map(|t| t.monitor.as_deref()), pid)
+    /// [`Error::Write`] or [`Error::Read`] for one that cannot be opened.
+    pub fn monitor_entrance(&self) -> Result<Entrance> {
+        let dirs = self.trees.iter();
+        Entrance::open(dirs.filter_map(|t| Some((t.version, t.monitor.as_deref()?))))
+    }
+
+    /// The container's (inner) cgroups, to be entered by its first process itself.
+    ///
+    /// # Errors
+    /// As [`Cgroups::monitor_entrance`].
+    pub fn payload_entrance(&self) -> Result<Entrance> {
+        let dirs = self.trees.iter();
+        Entrance::open(dirs.filter_map(|t| Some((t.version, t.root()?))))
     }
 
     /// Moves a process into the container's (inner) cgroups.
@@ -273,13 +284,6 @@ impl Cgroups {
     /// [`Error::Write`] with the kernel's answer.
     pub fn enter_payload(&self, pid: i32) -> Result<()> {
         enter(self.trees.iter().filter_map(Tree::root), pid)
-    }
-
-    /// The container's cgroup2 directory for CLONE_INTO_CGROUP, in a pure cgroup2 layout.
-    #[must_use]
-    pub fn payload_dirfd(&self) -> Option<OwnedFd> {
-        let tree = self.trees.first().filter(|_| self.mode == Mode::Unified)?;
-        Some(File::open(tree.root()?).ok()?.into())
     }
 
     /// The container's (inner) directory of each hierarchy, opened.
@@ -588,7 +592,7 @@ impl Cgroups {
         first_error(dirs.map(|dir| remove::tree(&dir, deadline)))
     }
 
-    /// Moves the calling monitor into its pivot cgroup, `lxc.pivot` below `lxc.cgroup.dir.monitor.pivot`
+    /// Moves the calling monitor, which has one thread, into its pivot cgroup, `lxc.pivot` below `lxc.cgroup.dir.monitor.pivot`
     /// or `lxc.cgroup.dir`, and removes the monitor's.
     ///
     /// # Errors
@@ -599,9 +603,15 @@ impl Cgroups {
         file::check_dir(&pivot)?;
         let mut pivots = Vec::new();
         for tree in self.trees.iter().filter(|t| t.monitor.is_some()) {
-            pivots.push(make_path(tree, &tree.base, &pivot, true, self.enables())?);
+            let dir = make_path(tree, &tree.base, &pivot, true, self.enables())?;
+            pivots.push((tree.version, dir));
         }
-        enter(pivots.iter().map(PathBuf::as_path), pid)?;
+        let dirs = pivots
+            .iter()
+            .map(|(version, dir)| (*version, dir.as_path()));
+        let pivots = Entrance::open(dirs)?;
+        pivots.enter_v1()?;
+        pivots.enter_v2(pid)?;
         self.remove_monitor(timeout)
     }
 }

@@ -14,6 +14,7 @@
 
 mod cgroups;
 pub mod devices;
+mod entrance;
 mod error;
 mod file;
 mod freezer;
@@ -22,6 +23,7 @@ mod remove;
 mod stats;
 
 pub use cgroups::{Cgroups, Request, Skipped, Tree};
+pub use entrance::Entrance;
 pub use error::{Error, Result};
 pub use file::{get, set};
 pub use layout::{Hierarchy, Layout, Mode, Version};

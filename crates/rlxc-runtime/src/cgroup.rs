@@ -1,11 +1,11 @@
-//! The container's cgroups: made before the clone, entered while the child mounts, removed last.
+//! The container's cgroups: made before the clone, entered by who is to be in them, removed last.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use rlxc_cgroup::{Layout, Mode, Request, Version};
+use rlxc_cgroup::{Entrance, Layout, Mode, Request, Version};
 use rlxc_config::{IdKind, IdMap};
 use rlxc_monitor::protocol::{CgroupCtx, CgroupFd, CgroupLayout, DeviceRule};
 use rlxc_monitor::server::Answer;
@@ -15,6 +15,8 @@ use crate::plan::Plan;
 
 /// How long killed processes may hold a cgroup up.
 const PATIENCE: Duration = Duration::from_secs(5);
+const CREATE: &str = "create cgroups";
+const ENTER: &str = "enter cgroups";
 const DEVICES: &str = "device rules";
 const CGROUP_MAGIC: u32 = 0x27_e0eb;
 const CGROUP2_MAGIC: u32 = 0x6367_7270;
@@ -23,36 +25,79 @@ const CGROUP2_MAGIC: u32 = 0x6367_7270;
 #[derive(Debug, Default)]
 pub(crate) struct Cgroups {
     cgroups: Option<rlxc_cgroup::Cgroups>,
-    entered: bool,
+    monitor: Place,
+}
+
+/// Where the monitor is.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Place {
+    #[default]
+    Outside,
+    OnlyV1,
+    Inside,
 }
 
 impl Cgroups {
-    pub(crate) fn create(&mut self, plan: &Plan) -> Result<(), StartError> {
-        let step = "create cgroups";
+    /// Makes the monitor's cgroups, before there is a monitor: so that it can be born in them.
+    pub(crate) fn create_monitor(&mut self, plan: &Plan) -> Result<(), StartError> {
         // On a reboot the monitor has stayed where it is.
         if self.cgroups.is_none() {
-            let layout = Layout::detect().at(step, "")?;
-            let made =
-                rlxc_cgroup::Cgroups::create_monitor(&layout, &request(plan)).at(step, "")?;
-            for skipped in &made.skipped {
-                tracing::info!("cgroups: {}: {}", skipped.mount.display(), skipped.reason);
-            }
-            if made.trees.is_empty() && layout.mode != Mode::None {
-                tracing::warn!(
-                    "no cgroup is delegated to this user: the container has no limits and no statistics"
-                );
-            }
+            let layout = Layout::detect().at(CREATE, "")?;
+            let made = rlxc_cgroup::Cgroups::create_monitor(&layout, &request(plan));
             // Kept before the next call: what it leaves behind on failure is removed by `destroy`.
-            self.cgroups = Some(made);
+            self.cgroups = Some(made.at(CREATE, "")?);
         }
+        Ok(())
+    }
+
+    /// The monitor's cgroups, opened; `None` when they could not be made or are not to be entered
+    /// now.
+    pub(crate) fn monitor_entrance(&self) -> Option<Entrance> {
+        let cgroups = self
+            .cgroups
+            .as_ref()
+            .filter(|_| self.monitor == Place::Outside)?;
+        cgroups.monitor_entrance().ok()
+    }
+
+    /// The calling process, which is the monitor, enters its cgroups; `born` says that it is in the
+    /// cgroup2 one already. Where it cannot be born there it moves later, together with init.
+    pub(crate) fn enter_monitor(
+        &mut self,
+        entrance: &Entrance,
+        born: bool,
+    ) -> rlxc_cgroup::Result<()> {
+        entrance.enter_v1()?;
+        self.monitor = match born || entrance.birth_place().is_none() {
+            true => Place::Inside,
+            false => Place::OnlyV1,
+        };
+        Ok(())
+    }
+
+    pub(crate) fn create(&mut self, plan: &Plan) -> Result<(), StartError> {
+        self.create_monitor(plan)?;
         let Some(cgroups) = &mut self.cgroups else {
             return Ok(());
         };
-        cgroups.create_payload().at(step, "")?;
+        for skipped in &cgroups.skipped {
+            tracing::info!("cgroups: {}: {}", skipped.mount.display(), skipped.reason);
+        }
+        if cgroups.trees.is_empty() && cgroups.mode != Mode::None {
+            tracing::warn!(
+                "no cgroup is delegated to this user: the container has no limits and no statistics"
+            );
+        }
+        cgroups.create_payload().at(CREATE, "")?;
         if cgroups.devices_first() {
             attach_devices(cgroups, plan)?;
         }
-        cgroups.create_inner().at(step, "")
+        cgroups.create_inner().at(CREATE, "")?;
+        if let Some(entrance) = self.monitor_entrance() {
+            self.enter_monitor(&entrance, false)
+                .at(ENTER, "the monitor")?;
+        }
+        Ok(())
     }
 
     /// Applies the device rules: when the container is set up, since they are for what runs in it
@@ -64,24 +109,36 @@ impl Cgroups {
         }
     }
 
-    /// Whether init can be born in its cgroup (pure v2).
-    pub(crate) fn birth_place(&self) -> Option<OwnedFd> {
-        self.cgroups.as_ref()?.payload_dirfd()
+    /// What init enters by itself, and the cgroup2 that it is born in.
+    pub(crate) fn payload_entrance(&self) -> Result<Entrance, StartError> {
+        match &self.cgroups {
+            Some(cgroups) => cgroups.payload_entrance().at(ENTER, "the container"),
+            None => Ok(Entrance::default()),
+        }
     }
 
-    /// Moves the monitor and init in one burst, since only the first of several moves is slow on
-    /// v1, then sets the limits.
-    pub(crate) fn enter(&mut self, plan: &Plan, pid: i32) -> Result<(), StartError> {
+    /// Moves those who were not born in their cgroup2 there, in one burst, since only the first of
+    /// several moves is slow; then sets the limits.
+    pub(crate) fn enter(
+        &mut self,
+        plan: &Plan,
+        pid: i32,
+        missing: Option<&Entrance>,
+    ) -> Result<(), StartError> {
         let Some(cgroups) = &mut self.cgroups else {
             return Ok(());
         };
-        let step = "enter cgroups";
-        let own = i32::try_from(std::process::id()).unwrap_or(0);
-        if !self.entered {
-            cgroups.enter_monitor(own).at(step, "the monitor")?;
-            self.entered = true;
+        if self.monitor == Place::OnlyV1 {
+            let own = i32::try_from(std::process::id()).unwrap_or(0);
+            let entrance = cgroups.monitor_entrance();
+            entrance
+                .and_then(|entrance| entrance.enter_v2(own))
+                .at(ENTER, "the monitor")?;
+            self.monitor = Place::Inside;
         }
-        cgroups.enter_payload(pid).at(step, "the container")?;
+        if let Some(entrance) = missing {
+            entrance.enter_v2(pid).at(ENTER, "the container")?;
+        }
         let config = &plan.config;
         let limits = "cgroup limits";
         cgroups
@@ -217,7 +274,8 @@ impl Cgroups {
 
     /// The cgroups that the monitor is in.
     pub(crate) fn monitor_dirs(&self) -> Vec<PathBuf> {
-        let cgroups = self.cgroups.as_ref().filter(|_| self.entered);
+        let cgroups = self.cgroups.as_ref();
+        let cgroups = cgroups.filter(|_| self.monitor != Place::Outside);
         cgroups
             .map(rlxc_cgroup::Cgroups::monitor_dirs)
             .unwrap_or_default()
@@ -230,11 +288,11 @@ impl Cgroups {
             return;
         };
         let own = i32::try_from(std::process::id()).unwrap_or(0);
-        let done = match self.entered {
-            true => cgroups.destroy_monitor(own, PATIENCE),
-            false => cgroups.remove_monitor(PATIENCE),
+        let done = match self.monitor {
+            Place::Outside => cgroups.remove_monitor(PATIENCE),
+            Place::OnlyV1 | Place::Inside => cgroups.destroy_monitor(own, PATIENCE),
         };
-        self.entered = false;
+        self.monitor = Place::Outside;
         if let Err(error) = done {
             tracing::warn!("{error}");
         }

@@ -38,6 +38,8 @@ pub(crate) struct Prepared<'a> {
     pub(crate) storage: crate::rootfs::Source,
     /// The console's pty, if it comes from the host.
     pub(crate) console: Option<crate::terminal::Pty>,
+    /// The cgroups that the child enters by itself.
+    pub(crate) cgroups: rlxc_cgroup::Entrance,
     /// Whether network and cgroup namespaces come by unshare(2).
     pub(crate) unshare_net: bool,
     pub(crate) unshare_cgroup: bool,
@@ -69,6 +71,10 @@ struct Setup<'a> {
 
 fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
     let plan = prepared.plan;
+    // First of all: still with the monitor's ids, by which the kernel judges an ordinary user.
+    let cgroups = std::mem::take(&mut prepared.cgroups);
+    cgroups.enter_v1().at("enter cgroups", "the container")?;
+    drop(cgroups);
     keep_only_own_descriptors(prepared)?;
     die_with_parent(&prepared.channel)?;
     exec::reset_signals()?;

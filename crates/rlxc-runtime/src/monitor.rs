@@ -45,24 +45,29 @@ pub fn main() -> ExitCode {
         eprintln!("rlxc-monitor is started by rlxc and liblxc, not by hand");
         return ExitCode::from(2);
     };
-    if arguments.daemon {
-        match process::clone3(&CloneArgs::default()) {
-            Ok(Cloned::Child) => {}
-            // The caller waits for this process only; the monitor lives on.
-            Ok(Cloned::Parent { .. }) => process::exit_now(0),
-            Err(error) => {
-                eprintln!("rlxc-monitor: fork: {error}");
-                return ExitCode::FAILURE;
-            }
-        }
-    }
-    let mut reporter = arguments.report.map(Reporter::new);
     let (Some(socket), Some(plan)) = (arguments.socket, arguments.plan) else {
         return ExitCode::from(2);
     };
-    match Monitor::new(socket, plan, reporter.take()) {
+    let mut reporter = arguments.report.map(Reporter::new);
+    let mut memfd = File::from(plan);
+    let mut cgroups = crate::cgroup::Cgroups::default();
+    let result = read_plan(&mut memfd)
+        .at("monitor", "plan")
+        .and_then(|plan| {
+            let timing = birth(&plan, arguments.daemon, &mut cgroups, &mut reporter)?;
+            Ok((plan, timing))
+        });
+    let (plan, timing) = match result {
+        Ok(done) => done,
+        Err(error) => {
+            tell_failure(&error, &mut reporter);
+            return ExitCode::FAILURE;
+        }
+    };
+    match Monitor::new(socket, memfd, plan, cgroups, reporter.take()) {
         Ok(mut monitor) => {
             monitor.dir = arguments.dir;
+            monitor.timings.push(timing);
             monitor.run()
         }
         Err((error, mut reporter)) => {
@@ -70,6 +75,54 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Clones the monitor proper into its cgroups. A daemon is cloned anyway; in the foreground it
+/// becomes a second child of the caller, unless nobody would wait for that.
+fn birth(
+    plan: &Plan,
+    daemon: bool,
+    cgroups: &mut crate::cgroup::Cgroups,
+    reporter: &mut Option<Reporter>,
+) -> Result<Timing> {
+    let before = Instant::now();
+    // Pre-start hooks come before there are cgroups. What fails here fails again as a step.
+    if !crate::hooks::HookContext::new(plan).has(rlxc_config::HookKind::PreStart) {
+        let _ = cgroups.create_monitor(plan);
+    }
+    let timing = Timing {
+        step: "create the monitor's cgroups".to_owned(),
+        duration: before.elapsed(),
+    };
+    let entrance = cgroups.monitor_entrance();
+    let birth_place = entrance.as_ref().and_then(|e| e.birth_place());
+    let second_child = !daemon && birth_place.is_some();
+    let mut born = false;
+    if daemon || (second_child && reporter.is_some()) {
+        let args = CloneArgs {
+            flags: match daemon {
+                true => 0,
+                false => process::flags::CLONE_PARENT,
+            },
+            cgroup: birth_place,
+        };
+        match clone::clone_into(args).at("monitor", "clone")? {
+            (Cloned::Child, in_cgroup) => born = in_cgroup,
+            // The caller waits for this process only; the monitor lives on.
+            (Cloned::Parent { .. }, _) => process::exit_now(0),
+        }
+        if let (false, Some(reporter)) = (daemon, reporter) {
+            reporter.send(&Report::Monitor(
+                i32::try_from(std::process::id()).unwrap_or(0),
+            ));
+        }
+    }
+    if let Some(entrance) = entrance {
+        cgroups
+            .enter_monitor(&entrance, born)
+            .at("enter cgroups", "the monitor")?;
+    }
+    Ok(timing)
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
@@ -140,13 +193,14 @@ struct Ready {
 impl Monitor {
     fn new(
         socket: OwnedFd,
-        memfd: OwnedFd,
+        memfd: File,
+        plan: Box<Plan>,
+        cgroups: crate::cgroup::Cgroups,
         mut reporter: Option<Reporter>,
     ) -> std::result::Result<Self, (StartError, Option<Reporter>)> {
-        let mut memfd = File::from(memfd);
         // Relative paths are the caller's; `prepare` leaves its directory.
         let cwd = std::env::current_dir().unwrap_or_default();
-        match Self::prepare(socket, &mut memfd, &reporter) {
+        match Self::prepare(socket, &memfd, plan, &reporter) {
             Ok(Ready {
                 plan,
                 server,
@@ -155,7 +209,7 @@ impl Monitor {
             }) => Ok(Self {
                 inherited,
                 pid_file: plan.pid_file.as_ref().map(|path| cwd.join(path)),
-                core: Core::new(&plan),
+                core: Core::new(&plan, cgroups),
                 daemon: plan.daemonize,
                 plan: Some(plan),
                 memfd,
@@ -172,9 +226,13 @@ impl Monitor {
         }
     }
 
-    fn prepare(socket: OwnedFd, memfd: &mut File, reporter: &Option<Reporter>) -> Result<Ready> {
+    fn prepare(
+        socket: OwnedFd,
+        memfd: &File,
+        plan: Box<Plan>,
+        reporter: &Option<Reporter>,
+    ) -> Result<Ready> {
         let step = "monitor";
-        let plan = read_plan(memfd).at(step, "plan")?;
         use std::os::fd::AsRawFd;
         let mut own = vec![socket.as_raw_fd(), memfd.as_raw_fd()];
         own.extend(reporter.as_ref().map(|r| r.as_fd().as_raw_fd()));

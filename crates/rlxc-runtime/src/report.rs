@@ -21,6 +21,8 @@ pub struct Timing {
 /// An event of a start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Report {
+    /// The spawned process has cloned the monitor, a child of the caller's too, and ended.
+    Monitor(i32),
     /// Init has been executed.
     Running {
         /// The monitor's pid.

@@ -77,7 +77,12 @@ pub fn start(plan: &Plan) -> Result<Started, StartError> {
     // Only the monitor may hold these now: their end tells of its end.
     drop((theirs, handover));
     let mut reports = Reports::new(ours);
-    let first = reports.next();
+    let mut children = vec![child];
+    let mut first = reports.next();
+    if let Some(Report::Monitor(pid)) = first {
+        children.push(pid);
+        first = reports.next();
+    }
     let result = match first {
         Some(Report::Running {
             monitor,
@@ -90,45 +95,47 @@ pub fn start(plan: &Plan) -> Result<Started, StartError> {
             status: None,
         }),
         Some(Report::Failed(error)) => Err(error),
-        Some(Report::Ended { .. }) | None => Err(StartError::new(
+        Some(Report::Ended { .. } | Report::Monitor(_)) | None => Err(StartError::new(
             "monitor",
             "rlxc-monitor",
             "the monitor died before the container was running",
         )
         .remedy("look at the container's log: lxc.log.file and lxc.log.level")),
     };
-    finish(plan, child, result, &mut reports)
+    finish(plan, &children, result, &mut reports)
 }
 
 /// In the background the spawned process has ended already: it only forked the monitor.
 fn finish(
     plan: &Plan,
-    child: i32,
+    children: &[i32],
     result: Result<Started, StartError>,
     reports: &mut Reports,
 ) -> Result<Started, StartError> {
     let mut started = match (result, plan.daemonize) {
         (Ok(started), true) => {
-            reap(child);
+            reap(children);
             return Ok(started);
         }
-        (result, _) => result.inspect_err(|_| reap(child))?,
+        (result, _) => result.inspect_err(|_| reap(children))?,
     };
     let mut left = Vec::new();
     if let Some(Report::Ended { status, cgroups }) = reports.next() {
         started.status = Some(status);
         left = cgroups;
     }
-    reap(child);
+    reap(children);
     rlxc_cgroup::remove_left(&left, LEFT_CGROUPS);
     Ok(started)
 }
 
-fn reap(child: i32) {
+fn reap(children: &[i32]) {
     use nix::sys::wait::waitpid;
-    let pid = nix::unistd::Pid::from_raw(child);
-    // ECHILD: the caller ignores SIGCHLD, the kernel has reaped it.
-    while waitpid(pid, None) == Err(nix::errno::Errno::EINTR) {}
+    for child in children {
+        let pid = nix::unistd::Pid::from_raw(*child);
+        // ECHILD: the caller ignores SIGCHLD, the kernel has reaped it.
+        while waitpid(pid, None) == Err(nix::errno::Errno::EINTR) {}
+    }
 }
 
 /// Becomes the monitor, in the foreground: the process's exit status is the container's.

@@ -1,6 +1,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -15,16 +15,69 @@ use super::target::Target;
 
 /// How many leaves of a cgroup2 are tried.
 const LEAVES: u32 = 1000;
+const FIRST_LEAF: &str = ".lxc";
 
-/// Moves a process into the container's cgroups.
+/// How the attached process enters the container's cgroups without a grace period of the kernel
+/// ([`rlxc_cgroup::Entrance`]).
+#[derive(Debug, Default)]
+pub(super) struct Ways {
+    /// Files `tasks` of the v1 cgroups.
+    pub tasks: Vec<OwnedFd>,
+    /// Directory of the cgroup2 to be born in.
+    pub birth_place: Option<OwnedFd>,
+}
+
+/// Opens the ways in. An ordinary user has none: what the kernel refuses is tolerated there, which
+/// only the parent can tell.
+pub(super) fn ways(cgroups: Option<&rlxc_monitor::Result<Cgroups>>) -> Ways {
+    let mut ways = Ways::default();
+    let Some(Ok(cgroups)) = cgroups.filter(|_| nix::unistd::geteuid().is_root()) else {
+        return ways;
+    };
+    for dir in &cgroups.dirs {
+        let opened = match is_v2(dir.as_fd()) {
+            Ok(true) => open_leaf(dir.as_fd()).map(|leaf| ways.birth_place = Some(leaf)),
+            Ok(false) => {
+                let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+                let file = openat(dir, "tasks", flags, Mode::empty());
+                file.map(|file| ways.tasks.push(file))
+            }
+            Err(errno) => Err(errno),
+        };
+        if opened.is_err() {
+            return Ways::default();
+        }
+    }
+    ways
+}
+
+fn is_v2(dir: BorrowedFd<'_>) -> nix::Result<bool> {
+    Ok(fstatfs(dir)?.filesystem_type() == CGROUP2_SUPER_MAGIC)
+}
+
+/// The first leaf below a cgroup2, or the directory itself where there can be none.
+fn open_leaf(dir: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    let name = match mkdirat(dir, FIRST_LEAF, Mode::from_bits_truncate(0o755)) {
+        Ok(()) | Err(Errno::EEXIST) => FIRST_LEAF,
+        Err(_) => ".",
+    };
+    openat(dir, name, flags, Mode::empty())
+}
+
+/// Moves a process into the container's cgroups: into all, or those that it does not enter itself.
 pub(super) fn enter(
     cgroups: &rlxc_monitor::Result<Cgroups>,
     target: &Target,
     pid: i32,
+    only_v2: bool,
 ) -> Result<(), AttachError> {
     match cgroups {
         Ok(cgroups) => {
             for dir in &cgroups.dirs {
+                if only_v2 && !is_v2(dir.as_fd()).unwrap_or(true) {
+                    continue;
+                }
                 tolerate(enter_dir(dir.as_fd(), pid))
                     .map_err(AttachError::call("enter a cgroup of the container"))?;
             }
@@ -58,12 +111,12 @@ fn tolerate(result: io::Result<()>) -> io::Result<()> {
 
 fn enter_dir(dir: BorrowedFd<'_>, pid: i32) -> io::Result<()> {
     let pid = pid.to_string();
-    if fstatfs(dir)?.filesystem_type() != CGROUP2_SUPER_MAGIC {
+    if !is_v2(dir)? {
         return write_pid(dir, "cgroup.procs", &pid);
     }
     // Processes may only be in leaves once controllers are handed down, so a leaf comes first.
     let leaf = |number: u32| match number {
-        0 => ".lxc".to_owned(),
+        0 => FIRST_LEAF.to_owned(),
         number => format!(".lxc-{number}"),
     };
     for number in 0..LEAVES {

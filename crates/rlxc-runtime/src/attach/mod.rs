@@ -1,9 +1,9 @@
 //! Running a program, a shell or a function inside of a running container.
 //!
 //! The caller P forks a transient child T, which enters the namespaces and clones the attached
-//! process A as P's own child (`rlxc_sys::child` says why, and what may run there). Meanwhile P
-//! moves T into the container's cgroups, so that A is born in them. All that A needs was gathered
-//! and built before the fork.
+//! process A as P's own child (`rlxc_sys::child` says why, and what may run there). T enters the
+//! container's v1 cgroups by itself and A is born in the cgroup2; where either cannot be, P moves T.
+//! All that A needs was gathered and built before the fork.
 
 mod cgroup;
 mod environment;
@@ -81,6 +81,7 @@ pub fn attach(
         options,
         task,
         pty.as_ref(),
+        cgroup::ways(facts.cgroups.as_ref()),
     )?;
     let (pid, pidfd) = process::run(&plan, &client, &target, &facts, config, options)?;
     Ok(Attached {
@@ -194,6 +195,7 @@ fn plan<'a>(
     options: &AttachOptions,
     task: AttachTask,
     pty: Option<&'a Pty>,
+    ways: cgroup::Ways,
 ) -> Result<AttachPlan<'a>, AttachError> {
     let environment = environment::build(config, options)?;
     let task = match task {
@@ -218,6 +220,8 @@ fn plan<'a>(
         pidfd: target.pidfd.as_fd(),
         namespaces: target.joined as i32,
         directory: options::directory(options),
+        tasks: ways.tasks,
+        birth_place: ways.birth_place,
         wait_early: !config.procfs.is_empty(),
         remount_proc_sys: options.has(flags::REMOUNT_PROC_SYS) && !target.joins(Namespace::Mnt),
         personality: personality(confinement, options),

@@ -72,7 +72,7 @@ pub(super) fn run(
     let pid = fork_attach(plan, theirs).map_err(AttachError::call("fork"))?;
     let transient = Child::new(pid)?;
     // The child enters the namespaces while we move it.
-    prepare(target, facts, config, pid)?;
+    prepare(plan, target, facts, config, pid)?;
     send(ours.as_fd(), &[0], &[], false).map_err(AttachError::call("wake the child"))?;
     let mut talk = Talk {
         socket: ours,
@@ -81,7 +81,11 @@ pub(super) fn run(
         ready: false,
         listener: None,
     };
-    talk.run(plan, options)?;
+    let move_there = |pid| match &facts.cgroups {
+        Some(cgroups) => cgroup::enter(cgroups, target, pid, true),
+        None => Ok(()),
+    };
+    talk.run(plan, options, move_there)?;
     if let Some(listener) = talk.listener.take() {
         client.add_seccomp_listener(listener.as_fd())?;
     }
@@ -94,17 +98,24 @@ pub(super) fn run(
 }
 
 /// What the parent does to the transient child, which the attached process inherits.
-fn prepare(target: &Target, facts: &Facts, config: &Config, pid: i32) -> Result<(), AttachError> {
+fn prepare(
+    plan: &AttachPlan<'_>,
+    target: &Target,
+    facts: &Facts,
+    config: &Config,
+    pid: i32,
+) -> Result<(), AttachError> {
     for (name, value) in &config.procfs {
         let path = PathBuf::from(format!("/proc/{pid}/{}", name.replace('.', "/")));
         fs::write(&path, value).map_err(AttachError::path("write", path))?;
     }
     crate::security::set_limits(&config.prlimits, pid)
         .map_err(|e| AttachError::Limit(Box::new(e)))?;
-    if let Some(cgroups) = &facts.cgroups {
-        cgroup::enter(cgroups, target, pid)?;
+    let by_itself = !plan.tasks.is_empty() || plan.birth_place.is_some();
+    match &facts.cgroups {
+        Some(cgroups) if !by_itself => cgroup::enter(cgroups, target, pid, false),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 struct Talk {
@@ -117,7 +128,12 @@ struct Talk {
 
 impl Talk {
     /// Listens until the attached process is ready and the transient one is gone.
-    fn run(&mut self, plan: &AttachPlan<'_>, options: &AttachOptions) -> Result<(), AttachError> {
+    fn run(
+        &mut self,
+        plan: &AttachPlan<'_>,
+        options: &AttachOptions,
+        move_there: impl Fn(i32) -> Result<(), AttachError>,
+    ) -> Result<(), AttachError> {
         while !(self.ready && self.attached.is_some()) {
             match self.next()? {
                 Report::Pid(pid) => {
@@ -129,6 +145,13 @@ impl Talk {
                     }
                 }
                 Report::Listener => {}
+                Report::Outside => {
+                    if let Some(child) = &self.transient {
+                        move_there(child.pid)?;
+                    }
+                    send(self.socket.as_fd(), &[0], &[], false)
+                        .map_err(AttachError::call("wake the child"))?;
+                }
                 Report::Ready => self.ready = true,
                 Report::Failed(step, errno) => return Err(self.failed(step, errno)),
             }

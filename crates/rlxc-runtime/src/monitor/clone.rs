@@ -14,37 +14,49 @@ use crate::share::Shared;
 use crate::sync::Channel;
 
 impl Monitor {
+    /// Whether init was born in its cgroup2.
     pub(super) fn clone_init(
         &mut self,
         prepared: crate::init::Prepared<'_>,
         shared: &Shared,
         cgroup: Option<OwnedFd>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let plan = prepared.plan;
         let mut flags = plan.namespaces.clone.0 & !Namespace::Time.clone_flag();
         if prepared.unshare_net {
             flags &= !Namespace::Net.clone_flag();
         }
-        if prepared.unshare_cgroup {
-            flags &= !Namespace::Cgroup.clone_flag();
-        }
+        // It roots the namespace where the cloning process is, not where the clone is born.
+        flags &= !Namespace::Cgroup.clone_flag();
         let args = CloneArgs {
             flags,
             cgroup: cgroup.as_ref().map(AsFd::as_fd),
         };
         if !shared.is_empty() {
-            self.core.init = Some(clone_shared(prepared, shared, args)?);
-            return Ok(());
+            let (init, born) = clone_shared(prepared, shared, args)?;
+            self.core.init = Some(init);
+            return Ok(born);
         }
-        match process::clone3(&args) {
-            Ok(Cloned::Child) => crate::init::run(prepared),
-            Ok(Cloned::Parent { pid, pidfd }) => {
+        match clone_into(args) {
+            Ok((Cloned::Child, _)) => crate::init::run(prepared),
+            Ok((Cloned::Parent { pid, pidfd }, born)) => {
                 self.core.init = Some(Init { pid, pidfd });
-                Ok(())
+                Ok(born)
             }
             Err(error) => Err(clone_error(plan, &error)),
         }
     }
+}
+
+/// Clones into the cgroup2, or without one where the kernel (before 5.7, or under a filter that
+/// hides clone3's flag), the caller's rights or the cgroup's state refuse it.
+pub(super) fn clone_into(mut args: CloneArgs<'_>) -> std::io::Result<(Cloned, bool)> {
+    let first = process::clone3(&args);
+    if first.is_ok() || args.cgroup.is_none() {
+        return first.map(|cloned| (cloned, args.cgroup.is_some()));
+    }
+    args.cgroup = None;
+    process::clone3(&args).map(|cloned| (cloned, false))
 }
 
 /// A helper enters the shared namespaces and makes init its sibling, so that the monitor itself
@@ -53,7 +65,7 @@ fn clone_shared(
     prepared: crate::init::Prepared<'_>,
     shared: &Shared,
     mut args: CloneArgs<'_>,
-) -> Result<Init> {
+) -> Result<(Init, bool)> {
     let step = "shared namespaces";
     let plan = prepared.plan;
     let (ours, theirs) = Channel::pair().at(step, "socketpair")?;
@@ -64,15 +76,15 @@ fn clone_shared(
             drop(ours);
             let cloned = shared
                 .enter()
-                .and_then(|()| process::clone3(&args).map_err(|error| clone_error(plan, &error)));
+                .and_then(|()| clone_into(args).map_err(|error| clone_error(plan, &error)));
             match cloned {
-                Ok(Cloned::Child) => crate::init::run(prepared),
-                Ok(Cloned::Parent { pid, pidfd }) => {
-                    let answer: Result<i32> = Ok(pid);
+                Ok((Cloned::Child, _)) => crate::init::run(prepared),
+                Ok((Cloned::Parent { pid, pidfd }, born)) => {
+                    let answer: Result<(i32, bool)> = Ok((pid, born));
                     let _ = theirs.send(&answer, &[pidfd.as_fd()]);
                 }
                 Err(error) => {
-                    let answer: Result<i32> = Err(error);
+                    let answer: Result<(i32, bool)> = Err(error);
                     let _ = theirs.send(&answer, &[]);
                 }
             }
@@ -80,12 +92,12 @@ fn clone_shared(
         }
     };
     drop((prepared, theirs));
-    let answer = ours.wait::<Result<i32>>().at(step, "receive")?;
+    let answer = ours.wait::<Result<(i32, bool)>>().at(step, "receive")?;
     let _ = process::wait_status(&helper);
     let (pid, mut fds) = answer.ok_or_else(|| StartError::new(step, "", "the helper died"))?;
-    let (pid, pidfd) = (pid?, fds.pop());
+    let ((pid, born), pidfd) = (pid?, fds.pop());
     let pidfd = pidfd.ok_or_else(|| StartError::new(step, "", "no descriptor of init"))?;
-    Ok(Init { pid, pidfd })
+    Ok((Init { pid, pidfd }, born))
 }
 
 fn clone_error(plan: &Plan, error: &std::io::Error) -> StartError {

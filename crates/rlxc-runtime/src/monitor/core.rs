@@ -109,7 +109,7 @@ impl ConfigItems {
 }
 
 impl Core {
-    pub(super) fn new(plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan, cgroups: crate::cgroup::Cgroups) -> Self {
         Self {
             name: plan.name.clone(),
             lxcpath: plan.lxcpath.clone(),
@@ -118,7 +118,7 @@ impl Core {
             init: None,
             last_pid: None,
             terminals: Terminals::default(),
-            cgroups: crate::cgroup::Cgroups::default(),
+            cgroups,
             network: None,
             namespaces: Vec::new(),
             proxies: Vec::new(),

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rlxc_cgroup::Entrance;
 use rlxc_config::{HookKind, Namespace};
 use rlxc_monitor::State;
 use rlxc_sys::process;
@@ -24,8 +25,10 @@ struct Preparations<'a> {
     ours: Channel,
     /// The console's ptx, if it comes from the host.
     host_ptx: Option<OwnedFd>,
-    /// The cgroup that the child is born in.
+    /// The cgroup2 that the child is born in.
     birth_place: Option<OwnedFd>,
+    /// For a child that could not be.
+    entrance: Entrance,
     shared: Shared,
 }
 
@@ -48,19 +51,21 @@ impl Monitor {
             ours,
             host_ptx,
             birth_place,
+            entrance,
             shared,
         } = prepared;
         let late_network = child.unshare_net;
-        self.step("clone", |monitor| {
+        let born = self.step("clone", |monitor| {
             monitor.clone_init(child, &shared, birth_place)
         })?;
+        let missing = (!born).then_some(&entrance);
         let pid = self.init_pid()?;
         self.core.last_pid = Some(pid);
         hooks.set("LXC_PID", &pid.to_string());
         for (name, value) in &plan.config.environment_hooks {
             hooks.set(name, value);
         }
-        self.guide_child(plan, &hooks, &ours, late_network)
+        self.guide_child(plan, &hooks, &ours, late_network, missing)
             .and_then(|()| self.until_executed(plan, &hooks, &ours, host_ptx))
             // What failed here may only be what the child's own failure has led to.
             .map_err(|error| child_failure(&ours).unwrap_or(error))?;
@@ -106,7 +111,9 @@ impl Monitor {
             None => None,
         };
         let (ours, theirs) = Channel::pair().at("clone", "socketpair")?;
-        let birth_place = self.core.cgroups.birth_place();
+        let entrance = self.core.cgroups.payload_entrance()?;
+        let birth_place = entrance.birth_place().map(|fd| fd.try_clone_to_owned());
+        let birth_place = birth_place.transpose().at("enter cgroups", "")?;
         let has = |ns| plan.namespaces.clone.contains(ns);
         let child = crate::init::Prepared {
             plan,
@@ -117,13 +124,15 @@ impl Monitor {
             console,
             unshare_net: has(Namespace::Net) && has(Namespace::User),
             inherited: self.inherited.clone(),
-            unshare_cgroup: has(Namespace::Cgroup) && birth_place.is_none(),
+            unshare_cgroup: has(Namespace::Cgroup),
+            cgroups: self.core.cgroups.payload_entrance()?,
         };
         Ok(Preparations {
             child,
             ours,
             host_ptx,
             birth_place,
+            entrance,
             shared,
         })
     }
@@ -135,14 +144,15 @@ impl Monitor {
         hooks: &HookContext,
         ours: &Channel,
         late_network: bool,
+        missing: Option<&Entrance>,
     ) -> Result<()> {
         let pid = self.init_pid()?;
         let other_ids = plan.namespaces.clone.contains(Namespace::User);
-        // Who is not the host's root may move a process on cgroup v1 only as long as it has the same user id.
+        // Who is not the host's root may move a process only as long as it has the same user id.
         let enter_first = other_ids && !is_hosts_root();
         if enter_first {
             self.step("enter cgroups", |monitor| {
-                monitor.core.cgroups.enter(plan, pid)
+                monitor.core.cgroups.enter(plan, pid, missing)
             })?;
         }
         if plan.has_maps() {
@@ -159,7 +169,7 @@ impl Monitor {
         })?;
         if !enter_first {
             self.step("enter cgroups", |monitor| {
-                monitor.core.cgroups.enter(plan, pid)
+                monitor.core.cgroups.enter(plan, pid, missing)
             })?;
         }
         self.step("process settings", |_| set_process(plan, pid))?;
