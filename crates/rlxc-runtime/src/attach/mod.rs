@@ -73,7 +73,7 @@ pub fn attach(
         false => None,
     };
     let confinement = Confinement::find(&client, &target, options)?;
-    let plan = plan(
+    let mut plan = plan(
         &client,
         &confinement,
         &target,
@@ -81,8 +81,9 @@ pub fn attach(
         options,
         task,
         pty.as_ref(),
-        cgroup::ways(facts.cgroups.as_ref()),
     )?;
+    let ways = cgroup::ways(facts.cgroups.as_ref());
+    (plan.tasks, plan.birth_place) = (ways.tasks, ways.birth_place);
     let (pid, pidfd) = process::run(&plan, &client, &target, &facts, config, options)?;
     Ok(Attached {
         pid,
@@ -195,7 +196,6 @@ fn plan<'a>(
     options: &AttachOptions,
     task: AttachTask,
     pty: Option<&'a Pty>,
-    ways: cgroup::Ways,
 ) -> Result<AttachPlan<'a>, AttachError> {
     let environment = environment::build(config, options)?;
     let task = match task {
@@ -220,8 +220,8 @@ fn plan<'a>(
         pidfd: target.pidfd.as_fd(),
         namespaces: target.joined as i32,
         directory: options::directory(options),
-        tasks: ways.tasks,
-        birth_place: ways.birth_place,
+        tasks: Vec::new(),
+        birth_place: None,
         wait_early: !config.procfs.is_empty(),
         remount_proc_sys: options.has(flags::REMOUNT_PROC_SYS) && !target.joins(Namespace::Mnt),
         personality: personality(confinement, options),
