@@ -74,6 +74,9 @@ pub struct CreatedNic {
     pub script_up: Option<String>,
     /// `lxc.net.N.script.down`
     pub script_down: Option<String>,
+    /// Whether the link was made and its script.up ran
+    #[serde(default)]
+    pub complete: bool,
     /// What to undo, in the order it was done
     pub undo: Vec<Undo>,
     #[serde(skip)]
@@ -90,6 +93,7 @@ impl CreatedNic {
             host_index: None,
             script_up: nic.script_up.clone().filter(|s| !s.is_empty()),
             script_down: nic.script_down.clone().filter(|s| !s.is_empty()),
+            complete: false,
             undo: Vec::new(),
             arrived_as: None,
         }
@@ -228,10 +232,16 @@ impl Created {
         depth: Depth,
     ) -> Vec<Error> {
         let mut errors = Vec::new();
+        // Lent links first: the scripts find them on the host.
+        let is_lent = |undo: &&Undo| matches!(undo, Undo::Phys { .. });
+        for undo in self.nics.iter().flat_map(|nic| &nic.undo).filter(is_lent) {
+            errors.extend(undo_one(undo, netlink, context, netns, depth).err());
+        }
         for nic in &self.nics {
             // LXC runs it for what has a link, so not for `empty`.
             if let Some(script) = nic.script_down.as_deref()
                 && nic.kind != "empty"
+                && nic.complete
             {
                 let subject = Subject {
                     kind: &nic.kind,
@@ -240,7 +250,7 @@ impl Created {
                 };
                 errors.extend(script::run(context, script, When::Down, &subject).err());
             }
-            for undo in nic.undo.iter().rev() {
+            for undo in nic.undo.iter().rev().filter(|undo| !is_lent(undo)) {
                 errors.extend(undo_one(undo, netlink, context, netns, depth).err());
             }
         }

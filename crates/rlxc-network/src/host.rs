@@ -87,31 +87,35 @@ pub fn setup_host(
     };
     for one in &planned {
         let kind = kind_name(&one.nic.kind);
-        let mut nic = CreatedNic::new(one.index, kind, one.nic);
-        let mut maker = Maker {
-            netlink,
-            container,
-            context,
-            one,
-            nic: &mut nic,
-        };
-        let result = maker.make().and_then(|()| maker.script_up());
-        if let Some(arrived) = nic.arrived_as.take() {
-            let inside = created
-                .inside
-                .nics
-                .iter_mut()
-                .find(|i| i.index == one.index);
-            if let Some(inside) = inside {
-                inside.arrives_as = arrived;
+        created.nics.push(CreatedNic::new(one.index, kind, one.nic));
+    }
+    // Links that are lent leave last: until then all scripts find them on the host.
+    for lending in [false, true] {
+        for (at, one) in planned.iter().enumerate() {
+            let mut maker = Maker {
+                netlink,
+                container,
+                context,
+                one,
+                nic: &mut created.nics[at],
+            };
+            let done = match lending {
+                false => maker.make_with_script(),
+                true => maker.lend(),
+            };
+            if let Err(error) = done {
+                for left in created.undo(netlink, context, Some(container.netns)) {
+                    tracing::warn!("undoing the network: {left}");
+                }
+                return Err(error.of_nic(one.index, kind_name(&one.nic.kind)));
             }
         }
-        created.nics.push(nic);
-        if let Err(error) = result {
-            for left in created.undo(netlink, context, Some(container.netns)) {
-                tracing::warn!("undoing the network: {left}");
-            }
-            return Err(error.of_nic(one.index, kind));
+    }
+    for nic in &mut created.nics {
+        let inside = &mut created.inside.nics;
+        let inside = inside.iter_mut().find(|i| i.index == nic.index);
+        if let (Some(arrived), Some(inside)) = (nic.arrived_as.take(), inside) {
+            inside.arrives_as = arrived;
         }
     }
     Ok(created)
@@ -130,10 +134,19 @@ impl Maker<'_, '_> {
         Target::Fd(self.container.netns)
     }
 
+    /// Makes the link and runs its script.up.
+    fn make_with_script(&mut self) -> Result<()> {
+        self.make()?;
+        self.script_up()?;
+        self.nic.complete = true;
+        Ok(())
+    }
+
     fn make(&mut self) -> Result<()> {
         if !self.context.privileged {
             return self.by_user_nic();
         }
+        self.l2proxy()?;
         let link = self.one.link.clone();
         match (&self.one.nic.kind, link) {
             (NicKind::Empty | NicKind::None, _) => Ok(()),
@@ -151,8 +164,7 @@ impl Maker<'_, '_> {
                         link: link.index,
                         mode,
                     },
-                )?;
-                self.l2proxy(&link)
+                )
             }
             (NicKind::Ipvlan(mode, isolation), Some(link)) => self.ipvlan(&link, *mode, *isolation),
             (NicKind::Vlan(id), Some(link)) => self.child_of(
@@ -162,7 +174,11 @@ impl Maker<'_, '_> {
                     id: *id,
                 },
             ),
-            (NicKind::Phys, Some(link)) => self.phys(&link),
+            (NicKind::Phys, Some(link)) if link.name == "lo" => Err(Error::Unsupported(
+                "lo cannot be given to a container".into(),
+            )),
+            // Lent last.
+            (NicKind::Phys, Some(_)) => Ok(()),
             (_, None) => Err(Error::Unsupported("the nic has no link".into())),
         }
     }
@@ -206,7 +222,10 @@ impl Maker<'_, '_> {
         let master = if router { None } else { link.clone() };
         if let Some(bridge) = &master {
             // The bridge's port, not the port's own address, speaks for the container.
-            let _ = sysctl::set(Family::V6, &name, "disable_ipv6", "1");
+            // (Routes by the port itself need it all the same.)
+            if veth.ipv6_routes.is_empty() {
+                let _ = sysctl::set(Family::V6, &name, "disable_ipv6", "1");
+            }
             self.join(bridge, &made, veth)?;
         }
         let changes = Change {
@@ -246,10 +265,7 @@ impl Maker<'_, '_> {
                 .add(),
             )?;
         }
-        match link {
-            Some(link) => self.l2proxy(&link),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Deletes a link called `name` that is left of a container whose namespace is ending.
@@ -330,9 +346,6 @@ impl Maker<'_, '_> {
     }
 
     fn ipvlan(&mut self, link: &Link, mode: IpvlanMode, isolation: IpvlanIsolation) -> Result<()> {
-        if self.one.nic.l2proxy && mode != IpvlanMode::L3s {
-            return Err(Error::Unsupported("l2proxy needs ipvlan.mode = l3s".into()));
-        }
         let mode = match mode {
             IpvlanMode::L2 => 0,
             IpvlanMode::L3 => 1,
@@ -350,8 +363,7 @@ impl Maker<'_, '_> {
                 mode,
                 flags,
             },
-        )?;
-        self.l2proxy(link)
+        )
     }
 
     /// Makes a link on top of `link`, directly in the container's namespace.
@@ -387,12 +399,13 @@ impl Maker<'_, '_> {
         Ok(())
     }
 
-    fn phys(&mut self, link: &Link) -> Result<()> {
-        if link.name == "lo" {
-            return Err(Error::Unsupported(
-                "lo cannot be given to a container".into(),
-            ));
-        }
+    /// Moves a phys link into the container.
+    fn lend(&mut self) -> Result<()> {
+        let (NicKind::Phys, Some(link), true) =
+            (&self.one.nic.kind, &self.one.link, self.context.privileged)
+        else {
+            return Ok(());
+        };
         let phy = wireless::phy_of(&link.name);
         self.nic.undo.push(Undo::Phys {
             index: link.index,

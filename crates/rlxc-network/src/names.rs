@@ -27,24 +27,30 @@ pub fn name_problem(name: &str) -> Option<&'static str> {
     }
 }
 
-/// A MAC address from text (six hexadecimal bytes separated by colons).
+/// A MAC address from text: six hexadecimal bytes, each of one digit and a colon or of two digits
+/// with or without one.
 ///
 /// # Errors
 /// A sentence saying what is wrong.
 pub fn parse_mac(text: &str) -> Result<[u8; 6], String> {
+    let malformed = || format!("\"{text}\" is not a MAC address (want six hex bytes, a:b:c:d:e:f)");
     let mut bytes = [0; 6];
-    let mut parts = text.split(':');
-    for byte in &mut bytes {
-        let part = parts.next().unwrap_or_default();
-        if part.is_empty() || part.len() > 2 || !part.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(format!(
-                "\"{text}\" is not a MAC address (want six hex bytes, a:b:c:d:e:f)"
-            ));
-        }
-        *byte = u8::from_str_radix(part, 16).unwrap_or_default();
+    let mut rest = text;
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        let digits = rest.bytes().take(2).take_while(u8::is_ascii_hexdigit);
+        let (part, after) = rest.split_at(digits.count());
+        *byte = u8::from_str_radix(part, 16).map_err(|_| malformed())?;
+        rest = match after.strip_prefix(':') {
+            _ if at == 5 => after,
+            Some(after) => after,
+            None if part.len() == 2 => after,
+            None => return Err(malformed()),
+        };
     }
-    if parts.next().is_some() {
-        return Err(format!("\"{text}\" has more than six bytes"));
+    match rest {
+        "" => {}
+        more if more.starts_with(':') => return Err(format!("\"{text}\" has more than six bytes")),
+        _ => return Err(malformed()),
     }
     if bytes[0] & 1 == 1 {
         return Err(format!(
@@ -118,6 +124,7 @@ mod tests {
     #[test]
     fn mac_addresses_are_checked_with_a_reason() {
         assert_eq!(parse_mac("00:16:3e:0:0:1"), Ok([0, 0x16, 0x3e, 0, 0, 1]));
+        assert_eq!(parse_mac("00163E00000a"), Ok([0, 0x16, 0x3e, 0, 0, 10]));
         for (bad, word) in [
             ("01:00:5e:00:00:01", "multicast"),
             ("00:00:00:00:00:00", "zeros"),
@@ -125,6 +132,9 @@ mod tests {
             ("00:16:3e:zz:00:01", "not a MAC"),
             ("00:16:3e:00:00:01:02", "more than six"),
             ("+0:16:3e:00:00:01", "not a MAC"),
+            ("00:16:3e:00:00:01:", "more than six"),
+            ("00163e0000011", "not a MAC"),
+            ("00:16:3e:00:00:é", "not a MAC"),
             ("", "not a MAC"),
         ] {
             let error = parse_mac(bad).unwrap_err();

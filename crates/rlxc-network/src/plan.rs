@@ -44,7 +44,7 @@ pub fn check(nics: &BTreeMap<u32, Nic>) -> Result<()> {
             if let Some(problem) = names::name_problem(name) {
                 return Err(wrong("name", format!("\"{name}\" {problem}")));
             }
-            if !taken.insert(name.as_str()) {
+            if !name.contains("%d") && !taken.insert(name.as_str()) {
                 return Err(wrong("name", format!("\"{name}\" is used by another nic")));
             }
         }
@@ -67,6 +67,13 @@ fn check_kind(index: u32, nic: &Nic) -> Result<()> {
     let kind = kind_name(&nic.kind);
     let link = nic.link.as_deref().unwrap_or_default();
     match &nic.kind {
+        NicKind::Empty if !nic.ipv4.is_empty() || !nic.ipv6.is_empty() => {
+            let key = match nic.ipv4.is_empty() {
+                true => "ipv6.address",
+                false => "ipv4.address",
+            };
+            return wrong(key, "type empty has no link for an address".to_owned());
+        }
         NicKind::Empty | NicKind::None => return Ok(()),
         NicKind::Veth(veth) => return check_veth(index, nic, veth),
         NicKind::Macvlan(_) | NicKind::Ipvlan(..) | NicKind::Vlan(_) | NicKind::Phys

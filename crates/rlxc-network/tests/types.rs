@@ -252,7 +252,7 @@ fn macvlan_sits_on_its_link_and_l2proxy_entries_come_and_go() {
 fn ipvlan_has_its_mode_and_isolation() {
     let Some(mut host) = host() else { return };
     ip("link add up0 type veth peer name up1");
-    if !kernel_has("ipvlan", "link up0") {
+    if !kernel_has("ipvlan", "link up0", "mode l3") {
         return;
     }
     let kind = NicKind::Ipvlan(
@@ -277,12 +277,14 @@ fn ipvlan_has_its_mode_and_isolation() {
 fn vlan_has_its_id_or_says_which_module_is_missing() {
     let Some(mut host) = host() else { return };
     ip("link add up0 type veth peer name up1");
+    // The kernel sets no VLAN up on a link that is down.
+    ip("link set up0 up");
     let nic = Nic {
         kind: NicKind::Vlan(42),
         link: Some("up0".into()),
         ..veth()
     };
-    if !kernel_has("vlan", "link up0 id 7") {
+    if !kernel_has("vlan", "link up0", "id 7") {
         let error = host.create(&one(nic)).unwrap_err();
         let text = std::error::Error::source(&error).unwrap().to_string();
         assert!(text.contains("modprobe 8021q"), "{text}");
@@ -392,7 +394,7 @@ fn empty_with_flags_up_sets_lo_up_and_makes_nothing_else() {
 #[test]
 fn a_port_has_its_own_and_its_tagged_vlans() {
     let Some(mut host) = host() else { return };
-    if !kernel_has("bridge", "vlan_filtering 1") {
+    if !kernel_has("bridge", "", "vlan_filtering 1") {
         return;
     }
     ip("link add br0 type bridge vlan_filtering 1");

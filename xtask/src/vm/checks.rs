@@ -52,7 +52,12 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         package: "rlxc-network",
-        test: "differential",
+        test: "openvswitch",
+        only: &[],
+    },
+    Check {
+        package: "rlxc-tests",
+        test: "network_differential",
         only: &[],
     },
     Check {

@@ -10,7 +10,7 @@ export TMPDIR=/run/vm
 mount -t tmpfs -o mode=0755 lxc /var/lib/lxc
 mount -o remount,rw,nosuid,nodev,noexec /sys/fs/cgroup 2>/dev/null
 for module in loop dm-mod dm-thin-pool dm-snapshot btrfs ext4 xfs squashfs overlay fuse \
-    veth bridge macvlan ipvlan 8021q vxlan dummy tun nbd e1000; do
+    veth bridge macvlan ipvlan 8021q vxlan dummy tun nbd e1000 openvswitch mac80211_hwsim; do
     modprobe "$module" 2>/dev/null || echo "vm: no module $module"
 done
 for profiles in /etc/apparmor.d/lxc-containers /etc/apparmor.d/usr.bin.lxc-start; do

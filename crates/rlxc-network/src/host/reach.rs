@@ -1,6 +1,6 @@
 //! How the host reaches the container without a bridge: routes and neighbour proxies.
 
-use rlxc_config::NicKind;
+use rlxc_config::{IpvlanMode, NicKind};
 
 use super::Maker;
 use crate::created::Undo;
@@ -57,10 +57,15 @@ impl Maker<'_, '_> {
         self.netlink.batch(requests).map_err(|(_, error)| error)
     }
 
-    /// `l2proxy`: `link` answers ARP and NDP for the container's addresses.
-    pub(super) fn l2proxy(&mut self, link: &Link) -> Result<()> {
-        if !self.one.nic.l2proxy {
+    /// `l2proxy`: the link answers ARP and NDP for the container's addresses, whatever the type.
+    pub(super) fn l2proxy(&mut self) -> Result<()> {
+        let Some(link) = self.one.link.clone().filter(|_| self.one.nic.l2proxy) else {
             return Ok(());
+        };
+        if let NicKind::Ipvlan(mode, _) = &self.one.nic.kind
+            && *mode != IpvlanMode::L3s
+        {
+            return Err(Error::Unsupported("l2proxy needs ipvlan.mode = l3s".into()));
         }
         let (four, six) = (&self.one.nic.ipv4, &self.one.nic.ipv6);
         let mut needed = Vec::new();

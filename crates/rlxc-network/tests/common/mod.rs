@@ -61,8 +61,9 @@ pub fn ip(arguments: &str) -> String {
 }
 
 /// Whether the kernel can make links of `kind` (on the test's own namespace).
-pub fn kernel_has(kind: &str, more: &str) -> bool {
-    let test = format!("link add rlxckind type {kind} {more}");
+/// `on` comes before the type (`link LINK`), `more` after it.
+pub fn kernel_has(kind: &str, on: &str, more: &str) -> bool {
+    let test = format!("link add {on} name rlxckind type {kind} {more}");
     let output = Command::new("ip")
         .args(test.split_whitespace())
         .output()
