@@ -1,17 +1,21 @@
 //! What a start has made, and how it is undone; plain data that can be kept on disk.
 
-use std::os::fd::{AsFd, BorrowedFd};
+mod lent;
+
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use rlxc_config::Nic;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::host::{Context, own_namespace};
+use crate::host::Context;
 use crate::inside::Inside;
-use crate::netlink::{Change, Link, Netlink, Proxy, Route, Target, change, delete, wireless};
+use crate::netlink::{Link, Netlink, Proxy, Route, delete};
 use crate::script::{self, Subject, When};
 use crate::{netns, ovs, user_nic};
+use lent::{bring_back, restore_returned};
 
 /// One thing to undo.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +58,10 @@ pub enum Undo {
         mtu: u32,
         /// Its phy if it is wireless
         phy: Option<u32>,
+        /// Whether it outlives the namespace it is in (the kernel gives hardware back some time
+        /// after the end of a namespace, and deletes what is virtual with it)
+        #[serde(default)]
+        hardware: bool,
     },
 }
 
@@ -119,7 +127,17 @@ pub struct Created {
     pub inside: Inside,
     /// The nics, in order
     pub nics: Vec<CreatedNic>,
+    /// What an earlier start has lent and the kernel has not given back yet
+    #[serde(default)]
+    pub owed: Vec<Undo>,
 }
+
+/// How long the kernel may take to give hardware back, once the last process of its namespace has
+/// ended.
+const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 3000 });
+
+/// Between two looks for it.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// How thorough an undoing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +146,8 @@ enum Depth {
     All,
     /// What the end of the namespace does not undo by itself
     Lasting,
+    /// What a monitor that was killed has left
+    Left,
 }
 
 impl Created {
@@ -216,12 +236,40 @@ impl Created {
         context: &Context,
         netns: Option<BorrowedFd<'_>>,
     ) -> Vec<Error> {
-        let mut errors = Vec::new();
-        for undo in self.nics.iter().flat_map(|nic| nic.undo.iter().rev()) {
-            let result = undo_one(undo, netlink, context, netns, Depth::All);
-            errors.extend(result.err());
+        let left = self.recover_each(netlink, context, netns);
+        left.into_iter().map(|(_, error)| error).collect()
+    }
+
+    /// As [`Created::recover`], with what could not be undone beside the reason. Lent hardware that
+    /// is still on its way is waited for, once: what is [`Created::owed`] is only looked for.
+    pub(crate) fn recover_each(
+        &self,
+        netlink: &mut Netlink,
+        context: &Context,
+        netns: Option<BorrowedFd<'_>>,
+    ) -> Vec<(Undo, Error)> {
+        let mut until = Some(Instant::now() + PATIENCE);
+        let mut left = Vec::new();
+        let fresh = self.nics.iter().flat_map(|nic| nic.undo.iter().rev());
+        for (undo, is_owed) in fresh
+            .map(|undo| (undo, false))
+            .chain(self.owed.iter().map(|undo| (undo, true)))
+        {
+            let mut result = undo_one(undo, netlink, context, netns, Depth::Left);
+            while result.as_ref().is_err_and(|e| e.is(Errno::ENODEV))
+                && matches!(undo, Undo::Phys { .. })
+                && !is_owed
+                && until.is_some_and(|until| Instant::now() < until)
+            {
+                std::thread::sleep(PAUSE);
+                result = undo_one(undo, netlink, context, netns, Depth::Left);
+            }
+            if let Err(error) = result {
+                until = None;
+                left.push((undo.clone(), error));
+            }
         }
-        errors
+        left
     }
 
     fn run(
@@ -272,14 +320,14 @@ fn undo_one(
             own_name,
             ..
         } => {
-            if depth == Depth::All || *own_name {
+            if depth != Depth::Lasting || *own_name {
                 delete_veth(netlink, *index, name)
             } else {
                 Ok(())
             }
         }
         Undo::Inside { name } => match netns {
-            Some(netns) if depth == Depth::All => {
+            Some(netns) if depth != Depth::Lasting => {
                 let mut inside = netns::netlink_in(netns)?;
                 match inside.link(name)? {
                     Some(link) => gone_is_fine(inside.request(delete(link.index, name))),
@@ -300,11 +348,11 @@ fn undo_one(
                 Some(netns) => bring_back(netns, netlink, undo)?,
                 None => false,
             };
-            // It may never have left, or the kernel was faster.
+            // It may never have left, somebody may have taken it out, or the kernel was faster.
             if came_back {
                 Ok(())
             } else {
-                restore_returned(netlink, undo)
+                restore_returned(netlink, undo, depth)
             }
         }
     }
@@ -343,115 +391,4 @@ fn delete_veth(netlink: &mut Netlink, index: u32, name: &str) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Moves a phys link from the container's namespace to the caller's, as it was. Returns whether
-/// it was there.
-fn bring_back(netns: BorrowedFd<'_>, netlink: &mut Netlink, undo: &Undo) -> Result<bool> {
-    let Undo::Phys {
-        index,
-        name,
-        address,
-        mtu,
-        phy,
-        ..
-    } = undo
-    else {
-        return Ok(false);
-    };
-    let own = own_namespace()?;
-    let own = own.as_fd();
-    // The kernel moves first and renames then: a name nobody has makes the move safe.
-    let spare = crate::names::random_name("phys", 6)?;
-    let found = netns::run_in(netns, || {
-        let mut inside = Netlink::open()?;
-        let Some(link) = inside.link_by_index(*index)? else {
-            return Ok(false);
-        };
-        let reset = Change {
-            up: Some(false),
-            name: Some(&spare),
-            address: (link.address != *address && !address.is_empty()).then_some(address),
-            mtu: (link.mtu != *mtu).then_some(*mtu),
-            ..Change::default()
-        };
-        let what = format!("restore MAC address and MTU of \"{name}\"");
-        let reset = inside.request(change(*index, &reset, what));
-        match phy {
-            Some(phy) => wireless::move_phy(*phy, Target::Fd(own))?,
-            None => {
-                let back = Change {
-                    target: Some(Target::Fd(own)),
-                    ..Change::default()
-                };
-                inside.request(change(
-                    *index,
-                    &back,
-                    format!("give \"{name}\" back to the host"),
-                ))?;
-            }
-        }
-        reset.map(|()| true)
-    })?;
-    if found {
-        let link = netlink.need_link(&spare, ": it did not come back from the container")?;
-        let rename = Change {
-            name: Some(name),
-            ..Change::default()
-        };
-        let what = format!("give the link that came back as \"{spare}\" its old name \"{name}\"");
-        netlink.request(change(link.index, &rename, what))?;
-    }
-    Ok(found)
-}
-
-/// Restores a phys link that the kernel gave back, or that never left.
-fn restore_returned(netlink: &mut Netlink, undo: &Undo) -> Result<()> {
-    let Undo::Phys {
-        index,
-        name,
-        inside,
-        address,
-        mtu,
-        ..
-    } = undo
-    else {
-        return Ok(());
-    };
-    match find_returned(netlink, *index, [name, inside], address)? {
-        Some(link) => restore(netlink, &link, name, address, *mtu),
-        None => Ok(()),
-    }
-}
-
-/// Finds a link that came back under another name: by its hardware address, or by its index or
-/// name in the container together with one of the two names or its MAC address.
-fn find_returned(
-    netlink: &mut Netlink,
-    index: u32,
-    names: [&String; 2],
-    address: &[u8],
-) -> Result<Option<Link>> {
-    let ours = |link: &Link| {
-        let hardware = !link.permanent_address.is_empty() && link.permanent_address == address;
-        let named = names.contains(&&link.name);
-        hardware || (link.index == index && named) || (named && link.address == address)
-    };
-    Ok(netlink.links()?.into_iter().find(ours))
-}
-
-/// Name, MAC address and MTU as they were.
-fn restore(netlink: &mut Netlink, link: &Link, name: &str, mac: &[u8], mtu: u32) -> Result<()> {
-    let changes = Change {
-        name: (link.name != name).then_some(name),
-        address: (link.address != mac && !mac.is_empty()).then_some(mac),
-        mtu: (link.mtu != mtu).then_some(mtu),
-        up: Some(false),
-        ..Change::default()
-    };
-    if changes.name.is_none() && changes.address.is_none() && changes.mtu.is_none() {
-        return Ok(());
-    }
-    let what = format!("restore name, MAC address and MTU of \"{name}\"");
-    netlink.request(change(link.index, &changes, what))
 }

@@ -80,17 +80,32 @@ pub fn setup_host(
     container: Container<'_>,
     context: &Context,
 ) -> Result<Created> {
+    setup_host_with(netlink, nics, container, context, |_| {})
+}
+
+/// As [`setup_host`]; `keep` is shown what is made whenever something is there, or is about to be,
+/// that outlives a crash ([`Created::needs_journal`]).
+///
+/// # Errors
+/// As [`setup_host`].
+pub fn setup_host_with(
+    netlink: &mut Netlink,
+    nics: &BTreeMap<u32, Nic>,
+    container: Container<'_>,
+    context: &Context,
+    mut keep: impl FnMut(&Created),
+) -> Result<Created> {
     let planned = plan::plan(netlink, nics, context.privileged)?;
     let mut created = Created {
         inside: plan::inside(&planned),
-        nics: Vec::new(),
+        ..Created::default()
     };
     for one in &planned {
         let kind = kind_name(&one.nic.kind);
         created.nics.push(CreatedNic::new(one.index, kind, one.nic));
     }
     // Links that are lent leave last: until then all scripts find them on the host.
-    for lending in [false, true] {
+    for pass in [Pass::Make, Pass::Promise, Pass::Lend] {
         for (at, one) in planned.iter().enumerate() {
             let mut maker = Maker {
                 netlink,
@@ -99,9 +114,13 @@ pub fn setup_host(
                 one,
                 nic: &mut created.nics[at],
             };
-            let done = match lending {
-                false => maker.make_with_script(),
-                true => maker.lend(),
+            let done = match pass {
+                Pass::Make => maker.make_with_script(),
+                Pass::Promise => {
+                    maker.promise();
+                    Ok(())
+                }
+                Pass::Lend => maker.lend(),
             };
             if let Err(error) = done {
                 for left in created.undo(netlink, context, Some(container.netns)) {
@@ -109,6 +128,12 @@ pub fn setup_host(
                 }
                 return Err(error.of_nic(one.index, kind_name(&one.nic.kind)));
             }
+            if pass == Pass::Make && created.needs_journal() {
+                keep(&created);
+            }
+        }
+        if pass == Pass::Promise && created.needs_journal() {
+            keep(&created);
         }
     }
     for nic in &mut created.nics {
@@ -119,6 +144,17 @@ pub fn setup_host(
         }
     }
     Ok(created)
+}
+
+/// What is done for all nics before the next is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// Links are made, scripts run
+    Make,
+    /// What will be lent is noted down
+    Promise,
+    /// Links are lent
+    Lend,
 }
 
 struct Maker<'a, 'n> {
@@ -399,22 +435,31 @@ impl Maker<'_, '_> {
         Ok(())
     }
 
-    /// Moves a phys link into the container.
-    fn lend(&mut self) -> Result<()> {
-        let (NicKind::Phys, Some(link), true) =
-            (&self.one.nic.kind, &self.one.link, self.context.privileged)
-        else {
-            return Ok(());
-        };
-        let phy = wireless::phy_of(&link.name);
+    /// The link to be lent.
+    fn lent(&self) -> Option<Link> {
+        let is_lent = self.one.nic.kind == NicKind::Phys && self.context.privileged;
+        self.one.link.clone().filter(|_| is_lent)
+    }
+
+    /// Notes what a phys link is like now.
+    fn promise(&mut self) {
+        let Some(link) = self.lent() else { return };
         self.nic.undo.push(Undo::Phys {
             index: link.index,
             name: link.name.clone(),
             inside: self.one.inside.name.clone(),
             address: link.address.clone(),
             mtu: link.mtu,
-            phy,
+            phy: wireless::phy_of(&link.name),
+            hardware: link.kind.is_none(),
         });
+    }
+
+    /// Moves a phys link into the container.
+    fn lend(&mut self) -> Result<()> {
+        let Some(link) = self.lent() else {
+            return Ok(());
+        };
         let mac = self.one.mac;
         let changes = Change {
             up: Some(false),
@@ -424,7 +469,7 @@ impl Maker<'_, '_> {
         };
         let what = format!("set \"{}\" down, its MAC address and MTU", link.name);
         self.netlink.request(change(link.index, &changes, what))?;
-        if let Some(phy) = phy {
+        if let Some(phy) = wireless::phy_of(&link.name) {
             self.nic.arrived_as = Some(link.name.clone());
             return wireless::move_phy(phy, self.target());
         }

@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::created::Created;
+use crate::created::{Created, Undo};
 use crate::error::{Error, Result};
 use crate::host::Context;
 use crate::netlink::Netlink;
@@ -28,15 +28,46 @@ fn in_directory(directory: &Path, context: &Context) -> PathBuf {
 }
 
 /// Keeps `created` on disk if it holds something that outlives its monitor
-/// ([`Created::needs_journal`]).
+/// ([`Created::needs_journal`]). What an earlier record is still owed stays in it.
 ///
 /// # Errors
 /// [`Error::File`].
 pub fn store(created: &Created, context: &Context) -> Result<()> {
     if created.needs_journal() {
-        store_at(created, &path(context))
+        keep_at(created, &path(context))
     } else {
         Ok(())
+    }
+}
+
+fn keep_at(created: &Created, path: &Path) -> Result<()> {
+    let owed = read_at(path)?.map(|record| record.owed);
+    let created = Created {
+        owed: owed.unwrap_or_default(),
+        ..created.clone()
+    };
+    store_at(&created, path)
+}
+
+/// The record, if there is one; a damaged one is dropped.
+fn read_at(path: &Path) -> Result<Option<Created>> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(source) if source.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(source) => {
+            return Err(Error::File {
+                op: "read",
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    match serde_json::from_slice(&text) {
+        Ok(created) => Ok(Some(created)),
+        Err(error) => {
+            tracing::warn!("the damaged record {} is dropped: {error}", path.display());
+            erase(path).map(|()| None)
+        }
     }
 }
 
@@ -66,15 +97,29 @@ fn store_at(created: &Created, path: &Path) -> Result<()> {
         .map_err(failed)
 }
 
-/// Forgets a container's record.
+/// Forgets a container's record, but for what an earlier one is still owed.
 ///
 /// # Errors
 /// [`Error::File`].
 pub fn remove(context: &Context) -> Result<()> {
-    remove_at(&path(context))
+    let path = path(context);
+    let owed = read_at(&path)?.map(|record| record.owed);
+    leave_at(owed.unwrap_or_default(), &path)
 }
 
-fn remove_at(path: &Path) -> Result<()> {
+/// Leaves a record of what is owed, or none.
+fn leave_at(owed: Vec<Undo>, path: &Path) -> Result<()> {
+    if owed.is_empty() {
+        return erase(path);
+    }
+    let record = Created {
+        owed,
+        ..Created::default()
+    };
+    store_at(&record, path)
+}
+
+fn erase(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::File {
             op: "remove",
@@ -91,10 +136,12 @@ pub fn is_kept(context: &Context) -> bool {
 }
 
 /// Gives back what a crashed monitor of the same container left, and forgets the record: to be
-/// called before the container's network is set up. Without a record it does nothing.
+/// called before the container's network is set up, when the container does not run. Without a
+/// record it does nothing. The kernel gives hardware back some time after the namespace has ended:
+/// it is waited for once, and what has not come by then stays in the record.
 ///
 /// # Errors
-/// All failed steps; the record is then kept for another try. A damaged record is removed.
+/// All failed steps, which stay in the record for another try. A damaged record is removed.
 pub fn recover(netlink: &mut Netlink, context: &Context) -> Vec<Error> {
     recover_at(netlink, context, None, &path(context))
 }
@@ -113,34 +160,21 @@ fn recover_at(
     netns: Option<BorrowedFd<'_>>,
     path: &Path,
 ) -> Vec<Error> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(source) if source.kind() == ErrorKind::NotFound => return Vec::new(),
-        Err(source) => {
-            return vec![Error::File {
-                op: "read",
-                path: path.to_owned(),
-                source,
-            }];
-        }
+    let created = match read_at(path) {
+        Ok(Some(created)) => created,
+        Ok(None) => return Vec::new(),
+        Err(error) => return vec![error],
     };
-    let mut errors = match serde_json::from_slice::<Created>(&text) {
-        Ok(created) => created.recover(netlink, context, netns),
-        Err(error) => {
-            tracing::warn!("the damaged record {} is dropped: {error}", path.display());
-            Vec::new()
-        }
-    };
-    if errors.is_empty() {
-        errors.extend(remove_at(path).err());
-    }
+    let left = created.recover_each(netlink, context, netns);
+    let (owed, mut errors): (Vec<_>, Vec<_>) = left.into_iter().unzip();
+    errors.extend(leave_at(owed, path).err());
     errors
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::created::{CreatedNic, Undo};
+    use crate::created::CreatedNic;
     use crate::netlink::Proxy;
 
     #[test]
@@ -178,6 +212,55 @@ mod tests {
         assert!(recover_at(&mut netlink, &context, None, &path).is_empty());
         assert!(!path.exists());
         assert!(recover_at(&mut netlink, &context, None, &path).is_empty());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn hardware_that_has_not_come_back_stays_on_record() {
+        let Ok(mut netlink) = Netlink::open() else {
+            return;
+        };
+        let dir = std::env::temp_dir().join(format!("rlxc-network-owed-{}", std::process::id()));
+        let context = Context::new("c1", "/var/lib/lxc");
+        let path = in_directory(&dir, &context);
+        let lent = |name: &str, hardware| {
+            let mut nic = CreatedNic::new(0, "phys", &rlxc_config::Nic::default());
+            nic.undo.push(Undo::Phys {
+                index: 1_999_999,
+                name: name.to_owned(),
+                inside: "wan0".into(),
+                address: vec![2, 0, 0, 0x77, 0x66, 0x55],
+                mtu: 1500,
+                phy: None,
+                hardware,
+            });
+            Created {
+                nics: vec![nic],
+                ..Created::default()
+            }
+        };
+        store_at(&lent("rlxcgone0", true), &path).unwrap();
+        let errors = recover_at(&mut netlink, &context, None, &path);
+        assert!(
+            errors[0].to_string().contains("has not come back"),
+            "{errors:?}"
+        );
+        let owed = |path: &Path| read_at(path).unwrap().unwrap().owed;
+        assert_eq!(owed(&path).len(), 1);
+        // A later start of the container does not forget it, nor does its stop.
+        keep_at(&lent("rlxcgone1", false), &path).unwrap();
+        assert_eq!(owed(&path).len(), 1);
+        leave_at(owed(&path), &path).unwrap();
+        let begin = std::time::Instant::now();
+        assert_eq!(recover_at(&mut netlink, &context, None, &path).len(), 1);
+        assert!(
+            begin.elapsed() < std::time::Duration::from_millis(80),
+            "waited again"
+        );
+        // What is virtual goes with its namespace.
+        store_at(&lent("rlxcgone2", false), &path).unwrap();
+        assert!(recover_at(&mut netlink, &context, None, &path).is_empty());
+        assert!(!path.exists());
         fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -43,7 +43,7 @@ pub mod user_nic;
 
 pub use created::{Created, CreatedNic, Undo};
 pub use error::{Error, Result};
-pub use host::{Container, Context, setup_host};
+pub use host::{Container, Context, setup_host, setup_host_with};
 pub use inside::{DefaultRoute, Inside, InsideNic, Ready, setup_inside, setup_with};
 pub use netlink::Netlink;
 pub use plan::{check, kind_name, shares_host};

@@ -46,13 +46,21 @@ impl Network {
                 tracing::warn!("network: {error}");
             }
         }
-        let created = rlxc_network::setup_host(&mut netlink, nics, container, &context)
-            .at(STEP, "lxc.net")?;
-        if context.privileged
-            && let Err(error) = journal::store(&created, &context)
-        {
-            tracing::warn!("network: {error}: after a crash of the monitor, links stay away");
+        let keep = |created: &Created| {
+            if context.privileged
+                && let Err(error) = journal::store(created, &context)
+            {
+                tracing::warn!("network: {error}: after a crash of the monitor, links stay away");
+            }
+        };
+        let created = rlxc_network::setup_host_with(&mut netlink, nics, container, &context, keep);
+        if created.is_err() && context.privileged {
+            // All is undone by now, or it stays on record.
+            for error in journal::recover_from(&mut netlink, &context, netns.as_fd()) {
+                tracing::warn!("network: {error}");
+            }
         }
+        let created = created.at(STEP, "lxc.net")?;
         let lasting = created.nics.iter().any(|nic| !nic.undo.is_empty());
         Ok(Some(Self {
             created,

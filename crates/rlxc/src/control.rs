@@ -89,7 +89,11 @@ impl Container {
     /// # Errors
     /// [`Error::Control`].
     pub fn stop(&self) -> Result<()> {
-        Ok(control::stop(&self.client(), STOP_PATIENCE)?)
+        let stopped = control::stop(&self.client(), STOP_PATIENCE);
+        if stopped.is_err() {
+            self.take_back_links();
+        }
+        Ok(stopped?)
     }
 
     /// Asks init to shut down and waits; `None`: for ever, zero: does not wait. `before` sees the

@@ -47,6 +47,7 @@ impl Container {
             });
         }
         self.must_be_stopped()?;
+        self.take_back_links();
         if snapshots_matter && !self.snapshots()?.is_empty() {
             let names: Vec<String> = self.snapshots()?.into_iter().map(|s| s.name).collect();
             let message = format!("{} has snapshots: {}", self.name(), names.join(", "));

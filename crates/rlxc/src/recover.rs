@@ -67,6 +67,26 @@ impl Container {
         })
     }
 
+    /// Gives the host back what a killed monitor of this container has lent it, if it is stopped; a
+    /// glance at a path when there is nothing.
+    pub fn take_back_links(&self) {
+        let context = Context::new(self.name(), self.lxcpath());
+        if !context.privileged || !journal::is_kept(&context) {
+            return;
+        }
+        if !matches!(self.state(), Ok(State::Stopped)) {
+            return;
+        }
+        match Netlink::open() {
+            Ok(mut netlink) => {
+                for error in journal::recover(&mut netlink, &context) {
+                    tracing::warn!("network: {error}");
+                }
+            }
+            Err(error) => tracing::warn!("network: {error}"),
+        }
+    }
+
     /// Kills what runs, removes the cgroups, gives links back to the host under the names they
     /// had; an ephemeral container is destroyed. Returns what went wrong on the way.
     ///

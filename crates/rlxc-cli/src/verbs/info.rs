@@ -55,6 +55,9 @@ impl Run for Info {
             context.check_control(&container)?;
         }
         let state = state?;
+        if !running {
+            container.take_back_links();
+        }
         if !self.config.is_empty() && container.document.is_none() {
             let file = context.common.rcfile.clone();
             container.load_config(file.as_deref())?;

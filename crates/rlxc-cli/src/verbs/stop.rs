@@ -43,6 +43,7 @@ impl Run for Stop {
         let container = context.container(&mut self.words)?;
         context.check_control(&container)?;
         if !container.is_running() {
+            container.take_back_links();
             let message = format!("{} is not running", container.name());
             return Err(Failure::new(message).status(2));
         }
