@@ -14,7 +14,7 @@ use std::io::{Read, Seek};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -25,6 +25,9 @@ use self::core::Core;
 use crate::error::{Context, StartError};
 use crate::plan::Plan;
 use crate::report::{Report, Reporter, Timing};
+
+/// How long a container has to run before its monitor gives back what the start needed.
+const SETTLING: Duration = Duration::from_millis(200);
 
 type Result<T> = std::result::Result<T, StartError>;
 
@@ -168,6 +171,8 @@ struct Monitor {
     signals: SignalFd,
     reporter: Option<Reporter>,
     timings: Vec<Timing>,
+    /// When to give memory back: a container that ends at once needs it again at once.
+    settle_at: Option<Instant>,
     daemon: bool,
     pid_file: Option<PathBuf>,
     /// The caller's terminal while it shows the console.
@@ -217,6 +222,7 @@ impl Monitor {
                 signals,
                 reporter: reporter.take(),
                 timings: Vec::new(),
+                settle_at: None,
                 raw: None,
                 aborted: false,
                 unshared: false,
@@ -283,8 +289,12 @@ impl Monitor {
                     break ExitCode::FAILURE;
                 }
             }
-            self.settle();
+            if self.daemon {
+                self.reporter = None;
+            }
+            self.settle_at = Some(Instant::now() + SETTLING);
             let status = self.serve();
+            self.settle_at = None;
             if !self.end(status) {
                 self.report_end(status);
                 break exit_code(status);
@@ -332,13 +342,11 @@ impl Monitor {
         }
     }
 
-    /// RUNNING has been reported: gives back what only the start needed.
+    /// The container runs on: gives back what only the start needed.
     fn settle(&mut self) {
+        self.settle_at = None;
         self.plan = None;
         self.timings = Vec::new();
-        if self.daemon {
-            self.reporter = None;
-        }
         process::release_free_memory();
         process::release_code_pages();
     }

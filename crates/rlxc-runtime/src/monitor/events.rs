@@ -106,11 +106,12 @@ impl Monitor {
         self.core.lost_proxies.push(index);
     }
 
-    /// Until the first deadline of a client that waits for the freezer, or of a filter's proxy.
+    /// Until the first deadline of a client that waits for the freezer, or of a filter's proxy, or
+    /// the time to settle.
     fn patience(&self) -> PollTimeout {
         let freezing = self.core.freezing.iter().filter_map(Freezing::deadline);
         let proxies = self.core.proxies.iter().filter_map(Proxy::deadline);
-        let Some(first) = freezing.chain(proxies).min() else {
+        let Some(first) = freezing.chain(proxies).chain(self.settle_at).min() else {
             return PollTimeout::NONE;
         };
         let left = first.saturating_duration_since(Instant::now());
@@ -131,6 +132,9 @@ impl Monitor {
             }
         }
         self.core.drop_lost_proxies();
+        if self.settle_at.is_some_and(|at| at <= Instant::now()) {
+            self.settle();
+        }
     }
 
     pub(super) fn dispatch_commands(&mut self) {
