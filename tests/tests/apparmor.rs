@@ -5,13 +5,15 @@
 mod inside;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use inside::{Inside, World};
 use rlxc_config::Config;
 use rlxc_monitor::Client;
 use rlxc_runtime::attach::{AttachOptions, AttachTask, arguments, attach_wait};
+use rlxc_tests::{Actor, Place, ok};
 
 const PROFILES: &str = "/sys/kernel/security/apparmor/profiles";
 
@@ -86,50 +88,56 @@ fn the_default_profile_is_lxcs() {
     );
 }
 
+/// The label of a process as the host sees it.
+fn label_of(pid: i32) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/attr/current")).unwrap_or_default();
+    text.trim_end().to_owned()
+}
+
+/// The label that LXC's own test of generated profiles expects: the profile, and with it a policy namespace.
+fn generated_label(world: &World, name: &str) -> (String, String) {
+    let profile = format!("lxc-{name}_<{}>", world.lxcpath.display());
+    let namespace = profile.replace('/', "-");
+    (
+        format!("{profile}//&:{namespace}:unconfined (enforce)"),
+        profile,
+    )
+}
+
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !done() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn a_generated_profile_is_loaded_holds_and_goes() {
     let Some(world) = world("aa-generated") else {
         return;
     };
     let config = "lxc.apparmor.profile = generated\nlxc.apparmor.raw = deny /forbidden rwklx,";
-    let inside = define(&world, "made", &format!("{LOOK}\nsleep 3"), config);
-    let profile = format!("lxc-made_<{}>", world.lxcpath.display());
-    inside.start(true).unwrap();
+    let inside = define(&world, "made", &format!("{LOOK}\nsleep 1000"), config);
+    let (label, profile) = generated_label(&world, "made");
+    let started = inside.start(true).unwrap();
     assert!(is_loaded(&profile));
-    let begin = Instant::now();
-    while !inside.out().contains("done") {
-        assert!(
-            begin.elapsed() < Duration::from_secs(60),
-            "{}",
-            inside.out()
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_until("done", || inside.out().contains("done"));
+    let init = label_of(started.init);
     // Attached processes get the label too.
-    let words = [
-        "/bin/sh",
-        "-c",
-        "cat /proc/self/attr/current >/attached; echo x >/forbidden",
-    ];
-    let task = AttachTask::Exec(arguments(&words).unwrap());
-    let status = attach_wait(
-        &inside.lxcpath,
-        &inside.name,
-        &Config::default(),
-        &AttachOptions::default(),
-        task,
-    );
+    let script =
+        "echo x >/forbidden; sleep 1000 & echo $! >/pid; cat /proc/$!/attr/current >/attached";
+    let task = AttachTask::Exec(arguments(&["/bin/sh", "-c", script]).unwrap());
+    let (config, options) = (Config::default(), AttachOptions::default());
+    let status = attach_wait(&inside.lxcpath, &inside.name, &config, &options, task);
     let out = inside.out();
-    let attached = fs::read_to_string(inside.rootfs.join("attached")).unwrap_or_default();
+    let attached = attached_label(started.init);
+    let forbidden = inside.rootfs.join("forbidden").exists();
     Client::new(&inside.lxcpath, &inside.name).stop().unwrap();
-    assert_ne!(
-        status.unwrap(),
-        0,
-        "the raw line holds for attached processes"
-    );
-    let label = format!("{profile} (enforce)");
-    assert_eq!(attached.trim(), label);
-    assert!(out.contains(&format!("label {label}")), "{out}");
+    assert_eq!(init, label);
+    assert_eq!(attached, label);
+    assert_eq!(status.unwrap(), 0);
+    assert!(!forbidden, "the raw line holds for attached processes");
     for line in [
         "refused /proc/sys/kernel/core_pattern",
         "refused /proc/sysrq-trigger",
@@ -141,13 +149,209 @@ fn a_generated_profile_is_loaded_holds_and_goes() {
     ] {
         assert!(out.contains(line), "{line}: {out}");
     }
-    let begin = Instant::now();
-    while is_loaded(&profile) {
-        assert!(
-            begin.elapsed() < Duration::from_secs(60),
-            "the profile stays loaded"
+    wait_until("the profile stays loaded", || !is_loaded(&profile));
+    let namespaces = Path::new("/sys/kernel/security/apparmor/policy/namespaces");
+    let left = namespaces.join(profile.replace('/', "-"));
+    wait_until("the policy namespace stays", || !left.exists());
+}
+
+/// The label of the process that an attached shell has left in the container of `init`.
+fn attached_label(init: i32) -> String {
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let own = namespace(&init.to_string());
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let others = pids.filter(|pid| *pid != init && namespace(&pid.to_string()) == own);
+    let sleeping = |pid: &i32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.starts_with(b"sleep")
+    };
+    others
+        .filter(sleeping)
+        .map(label_of)
+        .max()
+        .unwrap_or_default()
+}
+
+const MOUNTS: &str = r#"
+mkdir -p /mnt/f; : >/mnt/file
+t() { what=$1; shift; if mount "$@" 2>/dev/null; then echo "mounted $what"; umount "$(eval echo \${$#})"; else echo "refused $what"; fi; }
+t proc-elsewhere -t proc p /mnt; t sysfs-elsewhere -t sysfs s /mnt; t proc -t proc p /proc; t sysfs -t sysfs s /sys
+t tmpfs -t tmpfs t /mnt; t mqueue -t mqueue m /mnt; t devpts -t devpts d /mnt; t overlay -t overlay -o lowerdir=/etc:/bin o /mnt
+t ramfs -t ramfs r /mnt; t cgroup2-elsewhere -t cgroup2 c /mnt; t debugfs-elsewhere -t debugfs d /mnt
+t bind -o bind /etc /mnt; t bind-proc -o bind /proc /mnt; t bind-sysctl -o bind /proc/sys /mnt; t bind-sys -o bind /sys /mnt
+t bind-dev -o bind /dev /mnt; t bind-null -o bind /dev/null /mnt/file; t rbind -o rbind /etc /mnt; t rbind-dev -o rbind /dev /mnt
+t rbind-proc -o rbind /proc /mnt; t bind-lxc -o bind /dev/.lxc /mnt
+p() { mount -o $1 $2 2>/dev/null && echo "done $1 $2" || echo "refused $1 $2"; }
+p rslave /; p rshared /; p private /
+mount -t tmpfs t /mnt && { p slave /mnt; p remount,bind,ro,nosuid,nodev,noexec /mnt; p remount,rw /mnt; mkdir -p /mnt /var/m; umount /mnt; }
+p remount,bind,ro /proc; p remount,ro /
+echo done
+"#;
+
+/// The same container with a profile that we generate and with one that LXC generates: the same mounts, and the same
+/// policy once compiled.
+#[test]
+fn a_generated_profile_allows_what_lxcs_does() {
+    let Some(world) = world("aa-same") else {
+        return;
+    };
+    if !inside::has_peer() {
+        println!("skipped: lxc-start (package lxc) is missing");
+        return;
+    }
+    let maps = "lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536";
+    for (name, config, owner) in [
+        ("plain", "", 0),
+        ("nests", "lxc.apparmor.allow_nesting = 1", 0),
+        ("mapped", maps, 100_000),
+    ] {
+        let kept = world.lxcpath.join(format!("{name}.kept"));
+        let directory = world.lxcpath.join(name).join("apparmor");
+        let hook = format!("cp -r {}/. {}/", directory.display(), kept.display());
+        let config = format!(
+            "lxc.mount.auto = proc:rw sys:rw\nlxc.apparmor.profile = generated\nlxc.hook.start-host = {hook}\n{config}"
         );
-        std::thread::sleep(Duration::from_millis(50));
+        let inside = world.define(name, MOUNTS, &config, owner);
+        let mut runs = Vec::new();
+        for by_lxc in [true, false] {
+            let _ = fs::remove_dir_all(&kept);
+            let _ = fs::remove_dir_all(&directory);
+            fs::create_dir(&kept).unwrap();
+            let out = if by_lxc {
+                inside.by_lxc()
+            } else {
+                inside.by_us()
+            };
+            let out = out.unwrap_or_else(|why| panic!("{name}, by LXC {by_lxc}: {why}"));
+            assert!(out.contains("done\n"), "{out}");
+            runs.push((out, compiled(&kept)));
+        }
+        assert_eq!(runs[0].0, runs[1].0, "{name}: LXC's and ours");
+        assert!(!runs[0].1.is_empty() && runs[0].1 == runs[1].1, "{name}");
+    }
+}
+
+/// The policy in the only file of a directory, as the kernel would get it.
+fn compiled(directory: &Path) -> Vec<u8> {
+    let files: Vec<PathBuf> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    let output = Command::new("apparmor_parser")
+        .arg("-QKS")
+        .arg(&files[0])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    output.stdout
+}
+
+/// LXC's test of rootless containers under AppArmor: the default profile, unconfined, and a kernel that does not mediate
+/// mounts.
+#[test]
+fn containers_of_a_user_get_their_label() {
+    let Some(_world) = world("aa-rootless") else {
+        return;
+    };
+    let Some(place) = Place::new(Actor::UserWithIds) else {
+        return;
+    };
+    let label = |name: &str| {
+        ok(&place.rlxc("start", &["-n", name]));
+        let pid = ok(&place.rlxc("info", &["-n", name, "-pH"]));
+        let label = label_of(pid.trim().parse().unwrap());
+        ok(&place.rlxc("stop", &["-k", "-n", name]));
+        label
+    };
+    place.create("default", "");
+    place.create("free", "lxc.apparmor.profile = unconfined\n");
+    place.create("incomplete", "lxc.apparmor.allow_incomplete = 1\n");
+    let default = "lxc-container-default-cgns (enforce)";
+    assert_eq!(label("default"), default);
+    assert_eq!(label("free"), "unconfined");
+    // The kernel seems to know nothing of mounts.
+    let mask = Masked::new(place.path());
+    let refused = place.rlxc("start", &["-n", "default"]);
+    assert!(!refused.status.success());
+    let said = rlxc_tests::said(&refused);
+    assert!(said.contains("lxc.apparmor.allow_incomplete"), "{said}");
+    assert_eq!(label("free"), "unconfined");
+    assert_eq!(label("incomplete"), default);
+    drop(mask);
+}
+
+struct Masked;
+
+impl Masked {
+    const FEATURES: &str = "/sys/kernel/security/apparmor/features/mount";
+
+    fn new(place: &Path) -> Self {
+        let empty = place.join("empty");
+        fs::create_dir(&empty).unwrap();
+        let flags = nix::mount::MsFlags::MS_BIND;
+        nix::mount::mount(
+            Some(&empty),
+            Self::FEATURES,
+            None::<&str>,
+            flags,
+            None::<&str>,
+        )
+        .unwrap();
+        Self
+    }
+}
+
+impl Drop for Masked {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount(Self::FEATURES);
+    }
+}
+
+/// In the policy namespace of a container, profiles are loaded for the containers in it.
+#[test]
+fn a_container_loads_profiles_for_its_own_containers() {
+    let Some(world) = world("aa-nested") else {
+        return;
+    };
+    let inner = world.define(
+        "inner",
+        "cat /proc/self/attr/current; echo done",
+        "lxc.mount.auto = proc:rw\nlxc.apparmor.profile =\nlxc.net.0.type = empty",
+        0,
+    );
+    let out = world.lxcpath.join("outer.out");
+    let script = format!(
+        "exec >{0} 2>&1\nmount -t tmpfs t /run && mount -t sysfs s /sys && mount -t cgroup2 c /sys/fs/cgroup\n\
+         mount -t securityfs s /sys/kernel/security\n\
+         apparmor_parser -rK /etc/apparmor.d/lxc-containers && echo loaded\n\
+         {1} start -F -P {2} -n inner </dev/null\necho status $?\ncat {3}\n",
+        out.display(),
+        rlxc_tests::bin_dir().join("rlxc").display(),
+        world.lxcpath.display(),
+        inner.rootfs.join("out").display(),
+    );
+    let file = world.lxcpath.join("outer.sh");
+    fs::write(&file, script).unwrap();
+    let folder = world.lxcpath.join("outer");
+    fs::create_dir(&folder).unwrap();
+    let config = format!(
+        "lxc.uts.name = outer\nlxc.net.0.type = empty\nlxc.mount.auto = proc:rw\nlxc.console.path = none\nlxc.autodev = 0\n\
+         lxc.apparmor.profile = generated\nlxc.apparmor.allow_nesting = 1\nlxc.init.cmd = /bin/sh {}\n",
+        file.display()
+    );
+    fs::write(folder.join("config"), config).unwrap();
+    let place = Place::new(Actor::Root).unwrap();
+    let mut start = place.command(rlxc_tests::bin_dir().join("rlxc"));
+    start
+        .args(["start", "-F", "-n", "outer", "-P"])
+        .arg(&world.lxcpath);
+    let said = rlxc_tests::said(&rlxc_tests::run(&mut start));
+    let seen = fs::read_to_string(&out).unwrap_or_default();
+    for line in ["loaded", "status 0", "lxc-container-default-cgns (enforce)"] {
+        assert!(seen.contains(line), "{line}: {seen}{said}");
     }
 }
 

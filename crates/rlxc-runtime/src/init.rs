@@ -11,8 +11,6 @@ mod mounts;
 mod rootfs;
 mod terminals;
 
-pub(crate) use mounts::private_proc;
-
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::sched::{CloneFlags, unshare};
@@ -67,6 +65,8 @@ struct Setup<'a> {
     root: Root,
     /// Idmapped trees from the monitor, for the mount entries in their order.
     idmapped: std::collections::VecDeque<OwnedFd>,
+    /// A procfs for labels and sysctls, if there are any.
+    proc: Option<Root>,
 }
 
 fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
@@ -114,6 +114,10 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
         entered = true;
     }
     prepared.hooks.run(HookKind::PreMount, &[])?;
+    let proc = match prepared.security.has_label() || !plan.config.sysctl.is_empty() {
+        true => Some(mounts::own_proc().at("procfs for labels and sysctls", "proc")?),
+        false => None,
+    };
     let root = rootfs::attach(plan, &prepared.storage, rootfs_tree)?;
     match &plan.config.uts_name {
         Some(name) if plan.namespaces.clone.contains(Namespace::Uts) => {
@@ -128,6 +132,7 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
         plan,
         root,
         idmapped: trees,
+        proc,
     };
     mounts::all_but_cgroups(&mut setup)?;
     // Hooks that may look at the network, and cgroup mounts, need what the monitor is still busy
@@ -153,7 +158,7 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
     if !entered {
         enter(prepared)?;
     }
-    finish(prepared, terminals)
+    finish(prepared, terminals, setup.proc)
 }
 
 fn dev_and_terminals(
@@ -170,13 +175,15 @@ fn dev_and_terminals(
 fn finish(
     prepared: &mut Prepared<'_>,
     mut terminals: terminals::Terminals,
+    proc: Option<Root>,
 ) -> Result<terminals::Terminals> {
     let plan = prepared.plan;
     if let Some(personality) = plan.config.arch {
         exec::set_personality(personality)?;
     }
-    mounts::sysctls(plan)?;
-    prepared.security.restrict(plan)?;
+    mounts::sysctls(plan, proc.as_ref())?;
+    prepared.security.restrict(plan, proc.as_ref())?;
+    drop(proc);
     exec::arrange_descriptors(&prepared.inherited)?;
     let notify = prepared.security.load_seccomp()?;
     prepared.hooks.run(HookKind::Start, &[])?;

@@ -12,6 +12,7 @@ use rlxc_sys::capability;
 
 use crate::error::{Context, StartError};
 use crate::plan::Plan;
+use crate::root::Root;
 
 const POLICIES: &str = "security policies";
 
@@ -52,12 +53,17 @@ impl Prepared {
         keyring::new_session(&self.keyring).at("session keyring", "lxc.selinux.context.keyring")
     }
 
+    /// Whether [`Self::restrict`] needs a procfs.
+    pub(crate) fn has_label(&self) -> bool {
+        self.label.label.is_some()
+    }
+
     /// Bounding set, label for the next exec, no_new_privs: in LXC's order.
-    pub(crate) fn restrict(&self, plan: &Plan) -> Result<(), StartError> {
+    pub(crate) fn restrict(&self, plan: &Plan, proc: Option<&Root>) -> Result<(), StartError> {
         capability::drop_bounding(self.dropped).at("capabilities", "lxc.cap")?;
-        if let Some(label) = &self.label.label {
+        if let (Some(label), Some(proc)) = (&self.label.label, proc) {
             let step = "security label";
-            let proc = own_proc(step)?;
+            let proc = own_directory(proc, step)?;
             lsm::set_label(self.label.kind, label, true, &proc).at(step, label)?;
         }
         if plan.config.no_new_privs {
@@ -75,10 +81,9 @@ impl Prepared {
     }
 }
 
-/// /proc/self of a procfs that nothing in the container can have replaced (CVE-2015-1334).
-fn own_proc(step: &str) -> Result<ProcSelf, StartError> {
+/// This thread's directory below a procfs that nothing in the container can have replaced (CVE-2015-1334).
+fn own_directory(proc: &Root, step: &str) -> Result<ProcSelf, StartError> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-    let proc = crate::init::private_proc().at(step, "proc")?;
     let dir = proc
         .open("thread-self", flags)
         .at(step, "/proc/thread-self")?;

@@ -46,9 +46,13 @@ fn inner_single_id() {
         return;
     }
     let mut container = Container::new("single");
-    let script = "id -u; cat /proc/self/uid_map; ls -l /dev/null; echo x > /dev/null && echo wrote; cat /proc/self/mountinfo";
+    // /proc is covered in the container, and still what is written after the pivot finds a procfs.
+    let sysctl = ("net.ipv4.ip_forward".to_owned(), "1".to_owned());
+    container.config.sysctl.push(sysctl);
+    let script = "id -u; echo forward $(cat /proc/sys/net/ipv4/ip_forward); cat /proc/self/uid_map; ls -l /dev/null; echo x > /dev/null && echo wrote; cat /proc/self/mountinfo";
     let text = container.output(script);
     assert!(text.starts_with("0\n"), "{text}");
+    assert!(text.contains("forward 1\n"), "{text}");
     assert!(text.contains("4711"), "{text}");
     assert!(text.contains("1,   3"), "{text}");
     assert!(text.contains("wrote"), "{text}");

@@ -93,6 +93,17 @@ pub enum Error {
     /// AppArmor lacks what a profile needs.
     #[error("{0}")]
     AppArmorIncomplete(String),
+    /// The starter is confined, and the kernel cannot stack profiles.
+    #[error(
+        "this process is confined by the AppArmor profile \"{current}\" already, and this kernel does not stack profiles: \
+             lxc.apparmor.profile = {profile} cannot be set; \"unchanged\" keeps the profile that is there"
+    )]
+    AppArmorConfined {
+        /// The profile asked for
+        profile: String,
+        /// The one that is there
+        current: String,
+    },
     /// apparmor_parser failed or is missing.
     #[error("apparmor_parser {action} {path}: {output}")]
     Parser {

@@ -174,12 +174,10 @@ pub(super) fn after_pivot(plan: &Plan) -> Result<()> {
 }
 
 /// `lxc.sysctl.*`, written through a procfs of our own: the container's may be read-only or hidden.
-pub(super) fn sysctls(plan: &Plan) -> Result<()> {
-    if plan.config.sysctl.is_empty() {
+pub(super) fn sysctls(plan: &Plan, proc: Option<&Root>) -> Result<()> {
+    let (Some(proc), step) = (proc, "sysctl") else {
         return Ok(());
-    }
-    let step = "sysctl";
-    let proc = private_proc().at(step, "proc")?;
+    };
     for (name, value) in &plan.config.sysctl {
         let path = format!("sys/{}", name.replace('.', "/"));
         proc.write(&path, value.as_bytes())
@@ -188,8 +186,27 @@ pub(super) fn sysctls(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
+/// A procfs that no process of the container can have made or covered, for what is written after the pivot.
+///
+/// A detached one of the container's pid namespace; where the kernel refuses it in a user namespace, because no procfs
+/// is to be seen whole there (mount_namespaces(7)), the one of the starter. Either is to be had only as long as the
+/// starter's tree is `/`.
+pub(super) fn own_proc() -> std::io::Result<Root> {
+    match private_proc() {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            let proc = Root::open_host(Path::new("/proc"))?;
+            let stat = nix::sys::statfs::fstatfs(&proc)?;
+            if stat.filesystem_type() != nix::sys::statfs::PROC_SUPER_MAGIC {
+                return Err(error);
+            }
+            Ok(proc)
+        }
+        other => other,
+    }
+}
+
 /// A detached procfs that no process of the container can reach.
-pub(crate) fn private_proc() -> std::io::Result<Root> {
+fn private_proc() -> std::io::Result<Root> {
     let tree = FsContext::open("proc")?.source("proc")?.mount(NO_EXTRAS)?;
     // The mount itself as a directory: what openat2 resolves from.
     let dir = nix::fcntl::openat(

@@ -1,5 +1,6 @@
 //! AppArmor: choosing, generating, loading and removing profiles.
 
+mod paths;
 mod profile;
 
 use std::fs;
@@ -8,12 +9,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rlxc_config::{Config, paths};
+use rlxc_config::{Config, paths as paths_of};
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, Label};
 use crate::{Error, Result};
-pub use profile::{Features, Request, text as profile_text};
+pub use profile::{Base, Features, Request, base as base_rules, text as profile_text};
 
 const SECURITYFS: &str = "/sys/kernel/security/apparmor";
 
@@ -75,19 +76,27 @@ pub(super) fn prepare(
     cgroup_namespace: bool,
 ) -> Result<Label> {
     let features = Features::probe(Path::new(SECURITYFS));
-    let label = match config.apparmor.profile.as_deref() {
-        Some("unchanged") => {
-            return Ok(Label {
-                kind: Kind::AppArmor,
-                label: None,
-                generated: None,
-            });
-        }
-        Some("generated") => return generate(name, lxcpath, config, &features),
-        Some(profile) => profile,
-        None if cgroup_namespace => "lxc-container-default-cgns",
-        None => "lxc-container-default",
+    let unchanged = || Label::unchanged(Kind::AppArmor);
+    let wanted = config.apparmor.profile.as_deref();
+    if wanted == Some("unchanged") {
+        return Ok(unchanged());
+    }
+    let current = label_of(std::process::id().cast_signed())?;
+    if !features.stacking && !starts_freely(&current) {
+        return match wanted {
+            None => Ok(unchanged()),
+            Some(profile) if profile == current => Ok(unchanged()),
+            Some(profile) => Err(Error::AppArmorConfined {
+                profile: profile.to_owned(),
+                current,
+            }),
+        };
+    }
+    let default = match cgroup_namespace {
+        true => "lxc-container-default-cgns",
+        false => "lxc-container-default",
     };
+    let label = wanted.unwrap_or(default);
     if label != "unconfined" && !features.mount && !config.apparmor.allow_incomplete {
         return Err(Error::AppArmorIncomplete(
             "AppArmor in this kernel does not mediate mounts, so the profile would not confine the container; \
@@ -95,64 +104,77 @@ pub(super) fn prepare(
                 .into(),
         ));
     }
-    Ok(Label {
-        kind: Kind::AppArmor,
-        label: Some(label.to_owned()),
-        generated: None,
-    })
+    match label {
+        "generated" => generate(name, lxcpath, config, &features),
+        "unconfined" if current == "unconfined" => Ok(unchanged()),
+        label => Ok(Label {
+            label: Some(label.to_owned()),
+            ..unchanged()
+        }),
+    }
 }
 
-/// `lxc-NAME_<LXCPATH>`; a long path is replaced by its FNV-1a hash.
+/// Whether a process with this label may take any other: it is unconfined, or has the profile of LXC's own starter.
+fn starts_freely(label: &str) -> bool {
+    label == "unconfined" || label == "/usr/bin/lxc-start"
+}
+
+/// `lxc-NAME_<LXCPATH>`; a name that is too long for the kernel is replaced by its FNV-1a hash.
 #[must_use]
 pub fn generated_name(name: &str, lxcpath: &Path) -> String {
-    const LONGEST: usize = 200;
-    let path = lxcpath.to_string_lossy();
-    if name.len() + path.len() <= LONGEST {
-        return format!("lxc-{name}_<{path}>");
+    const LONGEST: usize = 246;
+    let full = format!("lxc-{name}_<{}>", lxcpath.display());
+    if full.len() <= LONGEST {
+        return full;
     }
-    let hash = path.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+    let hash = full.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
     });
-    format!("lxc-{name}_<{hash:016x}>")
+    format!("{hash:016x}")
 }
 
 fn generate(name: &str, lxcpath: &Path, config: &Config, features: &Features) -> Result<Label> {
     let profile = generated_name(name, lxcpath);
-    let directory = directory(name, lxcpath);
-    let cache = directory.join("cache");
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&cache)
-        .map_err(|source| Error::Write {
-            path: cache.clone(),
-            source,
-        })?;
-    let stacking = config.apparmor.allow_nesting && features.stacking;
-    // Names of policy namespaces have no slashes.
-    let namespace = stacking.then(|| profile.replace('/', "-"));
-    let text = profile::text(
-        &Request {
-            profile: &profile,
-            namespace: namespace.as_deref(),
-            nesting: config.apparmor.allow_nesting,
-            unprivileged: !config.idmap.is_empty(),
-            raw: &config.apparmor.raw,
-        },
-        features,
-    );
-    let file = directory.join(format!("lxc-{name}"));
-    replace_file(&file, &text)?;
+    // Names of files and of policy namespaces have no slashes.
+    let plain = profile.replace('/', "-");
+    let directory = lxcpath.join(name).join("apparmor");
+    let cache = Path::new(paths_of::LOCALSTATEDIR).join("cache/lxc/apparmor");
+    for path in [&cache, &directory] {
+        let mut builder = fs::DirBuilder::new();
+        builder
+            .recursive(true)
+            .mode(0o755)
+            .create(path)
+            .map_err(|source| Error::Write {
+                path: path.clone(),
+                source,
+            })?;
+    }
+    let text = profile::text(&Request {
+        profile: &profile,
+        namespace: features.own_namespaces().then_some(plain.as_str()),
+        nesting: config.apparmor.allow_nesting,
+        unprivileged: !config.idmap.is_empty() || !in_first_user_namespace(),
+        cgroup_namespaces: Path::new("/proc/self/ns/cgroup").exists(),
+        userns_rule: features.userns && parser_knows_userns(),
+        raw: &config.apparmor.raw,
+    });
     let generated = Generated {
-        profile: profile.clone(),
-        file,
+        profile,
+        file: directory.join(&plain),
         cache,
-        namespace,
+        namespace: features.own_namespaces().then_some(plain),
     };
-    generated.load()?;
+    replace_file(&generated.file, &text)?;
+    if let Err(error) = generated.load() {
+        generated.remove_namespace();
+        let _ = fs::remove_file(&generated.file);
+        let _ = fs::remove_dir(&directory);
+        return Err(error);
+    }
     let label = match &generated.namespace {
-        Some(namespace) => format!("{profile}//&:{namespace}:"),
-        None => profile,
+        Some(namespace) => format!("{}//&:{namespace}:", generated.profile),
+        None => generated.profile.clone(),
     };
     Ok(Label {
         kind: Kind::AppArmor,
@@ -161,13 +183,20 @@ fn generate(name: &str, lxcpath: &Path, config: &Config, features: &Features) ->
     })
 }
 
-fn directory(name: &str, lxcpath: &Path) -> PathBuf {
-    let default = Path::new(paths::LOCALSTATEDIR).join("lib/lxc");
-    if lxcpath == default && nix::unistd::geteuid().is_root() {
-        Path::new(paths::LOCALSTATEDIR).join("cache/lxc/apparmor")
-    } else {
-        lxcpath.join(name).join("apparmor")
-    }
+fn in_first_user_namespace() -> bool {
+    fs::read_to_string("/proc/self/uid_map")
+        .is_ok_and(|map| map.split_whitespace().eq(["0", "0", &u32::MAX.to_string()]))
+}
+
+/// Rules for user namespaces came with version 4; an older parser calls them an error.
+fn parser_knows_userns() -> bool {
+    let output = Command::new("apparmor_parser").arg("--version").output();
+    output.is_ok_and(|output| {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let version = text.split_whitespace().nth(3).unwrap_or_default();
+        let major = version.split('.').next().unwrap_or_default();
+        major.parse::<u32>().is_ok_and(|major| major >= 4)
+    })
 }
 
 /// A new file moved into place: an old one is never written through a link.
@@ -207,19 +236,24 @@ impl Generated {
         self.parser("-rWL")
     }
 
-    /// Removes the profile from the kernel; its file stays, so that the next start finds the cache.
+    /// Removes the profile and the policy namespace from the kernel. The file stays in the container's directory: the
+    /// parser's cache is good only as long as the file is not newer, and the next start is to be quick.
     ///
     /// # Errors
     /// When apparmor_parser fails.
     pub fn remove(&self) -> Result<()> {
         let result = self.parser("-RWL");
+        self.remove_namespace();
+        result
+    }
+
+    fn remove_namespace(&self) {
         if let Some(namespace) = &self.namespace {
-            // Profiles loaded by what ran inside may still hold it.
+            // Profiles loaded by what ran inside go with it.
             if let Err(error) = fs::remove_dir(namespace_directory(namespace)) {
                 tracing::debug!(%error, namespace, "policy namespace not removed");
             }
         }
-        result
     }
 
     fn parser(&self, options: &'static str) -> Result<()> {
@@ -266,16 +300,13 @@ mod tests {
     }
 
     #[test]
-    fn generated_names_hold_the_path_or_its_hash() {
+    fn generated_names_hold_the_path_or_are_hashed() {
         assert_eq!(
             generated_name("c1", Path::new("/var/lib/lxc")),
             "lxc-c1_</var/lib/lxc>"
         );
         let long = "/x".repeat(200);
-        assert_eq!(
-            generated_name("c1", Path::new(&long)).len(),
-            "lxc-c1_<>".len() + 16
-        );
+        assert_eq!(generated_name("c1", Path::new(&long)).len(), 16);
     }
 
     #[test]
