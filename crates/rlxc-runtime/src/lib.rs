@@ -29,4 +29,5 @@ pub use error::StartError;
 pub use locate::{monitor_program, object_is_monitor};
 pub use plan::{HostFacts, Mode, Plan, PlanError, PlanInput};
 pub use report::Timing;
+pub use root::Root;
 pub use start::{Started, start, start_exec};

@@ -14,21 +14,29 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 /// The root of an untrusted tree. Links in it, absolute ones too, stay below it; magic links are
 /// refused (openat2(2), RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS).
 #[derive(Debug)]
-pub(crate) struct Root(OwnedFd);
+pub struct Root(OwnedFd);
 
 impl Root {
-    pub(crate) fn new(fd: OwnedFd) -> Self {
+    /// The tree below an open directory.
+    #[must_use]
+    pub fn new(fd: OwnedFd) -> Self {
         Self(fd)
     }
 
     /// The tree below a host path.
-    pub(crate) fn open_host(path: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn open_host(path: &Path) -> io::Result<Self> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         Ok(Self(nix::fcntl::open(path, flags, Mode::empty())?))
     }
 
     /// Opens `path` with `flags`; an empty path is the root itself.
-    pub(crate) fn open(&self, path: impl AsRef<Path>, flags: OFlag) -> io::Result<OwnedFd> {
+    ///
+    /// # Errors
+    /// As openat2(2).
+    pub fn open(&self, path: impl AsRef<Path>, flags: OFlag) -> io::Result<OwnedFd> {
         let path = path.as_ref();
         let path = if path.as_os_str().is_empty() {
             Path::new(".")
@@ -48,7 +56,10 @@ impl Root {
     }
 
     /// A reference to `path` without opening what it is.
-    pub(crate) fn path_fd(&self, path: impl AsRef<Path>) -> io::Result<OwnedFd> {
+    ///
+    /// # Errors
+    /// As openat2(2).
+    pub fn path_fd(&self, path: impl AsRef<Path>) -> io::Result<OwnedFd> {
         self.open(path, OFlag::O_PATH)
     }
 
@@ -59,7 +70,10 @@ impl Root {
     }
 
     /// Makes `path` and its missing parents, mode 0755; what exists is left.
-    pub(crate) fn make_dirs(&self, path: impl AsRef<Path>) -> io::Result<OwnedFd> {
+    ///
+    /// # Errors
+    /// As mkdirat(2) and openat2(2).
+    pub fn make_dirs(&self, path: impl AsRef<Path>) -> io::Result<OwnedFd> {
         let path = normal(path.as_ref());
         match self.open(&path, OFlag::O_PATH | OFlag::O_DIRECTORY) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -82,7 +96,10 @@ impl Root {
     }
 
     /// Makes the empty file `path` and its missing parents; what exists is left.
-    pub(crate) fn make_file(&self, path: impl AsRef<Path>, mode: u32) -> io::Result<OwnedFd> {
+    ///
+    /// # Errors
+    /// As mknodat(2) and openat2(2).
+    pub fn make_file(&self, path: impl AsRef<Path>, mode: u32) -> io::Result<OwnedFd> {
         let path = normal(path.as_ref());
         match self.path_fd(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

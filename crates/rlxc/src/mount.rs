@@ -1,11 +1,13 @@
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, SYSFS_MAGIC};
 use nix::unistd::{Gid, Uid};
+use rlxc_runtime::Root;
 use rlxc_sys::mount::{self, FsContext, MountAttr, OPEN_TREE_CLONE};
 
 use crate::container::Container;
@@ -62,7 +64,10 @@ impl Container {
             // knows no other owner.
             nix::unistd::setfsgid(owner.1);
             nix::unistd::setfsuid(owner.0);
-            let place = open_target(root, &path, is_dir)?;
+            let place = match is_dir {
+                true => root.make_dirs(&path)?,
+                false => root.make_file(&path, 0o644)?,
+            };
             mount::attach(tree, place)
         })
         .map_err(Error::path("mount on", target))
@@ -71,18 +76,46 @@ impl Container {
     /// Unmounts something in the running container; `flags` of umount2(2).
     ///
     /// # Errors
-    /// As [`Container::inject_mount`].
+    /// As [`Container::inject_mount`]; EPERM where links of the container lead into /proc or /sys, whose read-only
+    /// parts are mounts too.
     pub fn inject_umount(&self, target: &Path, flags: i32) -> Result<()> {
         let pid = self.need_init_pid()?;
         let path = target.to_owned();
         in_mount_namespace(pid, move |root| {
-            // By name below the root that the thread now has; no link may lead elsewhere.
-            drop(open_target(root, &path, true).or_else(|_| open_target(root, &path, false))?);
+            let (parent, name) = resolve(root, &path)?;
+            if is_kernels(&parent) && !(path.starts_with("/proc") || path.starts_with("/sys")) {
+                return Err(nix::errno::Errno::EPERM.into());
+            }
+            // No reference to the mount itself, which would keep it busy; and no link from here on.
+            nix::unistd::fchdir(&parent)?;
             let flags = MntFlags::from_bits_retain(flags) | MntFlags::UMOUNT_NOFOLLOW;
-            Ok(umount2(&path, flags)?)
+            Ok(umount2(&name, flags)?)
         })
         .map_err(Error::path("unmount", target))
     }
+}
+
+/// The directory of `path` and its name there, with all links followed below the root.
+fn resolve(root: &Root, path: &Path) -> std::io::Result<(OwnedFd, PathBuf)> {
+    const LINKS: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        let name = path.file_name().ok_or(nix::errno::Errno::EINVAL)?;
+        let name = PathBuf::from(name);
+        let above = path.parent().unwrap_or(Path::new("/")).to_owned();
+        let parent = root.open(&above, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+        match nix::fcntl::readlinkat(&parent, &name) {
+            Ok(link) => path = above.join(link),
+            Err(_) => return Ok((parent, name)),
+        }
+    }
+    Err(nix::errno::Errno::ELOOP.into())
+}
+
+/// Whether a directory is one of procfs or sysfs.
+fn is_kernels(directory: &OwnedFd) -> bool {
+    nix::sys::statfs::fstatfs(directory)
+        .is_ok_and(|stat| [PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&stat.filesystem_type()))
 }
 
 /// The ids that are 0 in the user namespace of `pid`.
@@ -119,7 +152,7 @@ fn clone_host(source: &Path, flags: u64, attributes: u64) -> Result<OwnedFd> {
 /// Runs `work` on a thread of its own that has entered the mount namespace and root of `pid`.
 fn in_mount_namespace<T: Send + 'static>(
     pid: i32,
-    work: impl FnOnce(&File) -> std::io::Result<T> + Send + 'static,
+    work: impl FnOnce(&Root) -> std::io::Result<T> + Send + 'static,
 ) -> std::io::Result<T> {
     let namespace = File::open(format!("/proc/{pid}/ns/mnt"))?;
     let thread = std::thread::Builder::new()
@@ -128,40 +161,9 @@ fn in_mount_namespace<T: Send + 'static>(
             // The thread's own view of root and directory: only then may it change namespaces alone.
             unshare(CloneFlags::CLONE_FS)?;
             setns(namespace.as_fd(), CloneFlags::CLONE_NEWNS)?;
-            work(&File::open("/")?)
+            work(&Root::open_host(Path::new("/"))?)
         })?;
     thread
         .join()
         .unwrap_or_else(|_| Err(std::io::Error::other("the mounting thread died")))
-}
-
-fn open_target(root: &File, path: &Path, dir: bool) -> std::io::Result<OwnedFd> {
-    let how = |flags| {
-        OpenHow::new()
-            .flags(flags | OFlag::O_CLOEXEC)
-            .mode(nix::sys::stat::Mode::empty())
-            .resolve(
-                ResolveFlag::RESOLVE_IN_ROOT
-                    | ResolveFlag::RESOLVE_NO_MAGICLINKS
-                    | ResolveFlag::RESOLVE_NO_SYMLINKS,
-            )
-    };
-    let open = || openat2(root, path, how(OFlag::O_PATH));
-    match open() {
-        Err(nix::errno::Errno::ENOENT) if dir => {
-            std::fs::DirBuilder::new().recursive(true).create(path)?;
-            Ok(open()?)
-        }
-        Err(nix::errno::Errno::ENOENT) => {
-            if let Some(parent) = path.parent() {
-                std::fs::DirBuilder::new().recursive(true).create(parent)?;
-            }
-            std::fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .open(path)?;
-            Ok(open()?)
-        }
-        other => Ok(other?),
-    }
 }

@@ -113,7 +113,9 @@ impl Shared {
                 .map(|_| crate::personality::default_log(context, container.name()))
         });
         options.log_prefix = Some(context.tool.clone());
-        let plan = container.plan(&options)?;
+        let plan = container
+            .plan(&options)
+            .inspect_err(|_| show_place(container, context))?;
         if self.dry_run {
             use std::io::Write;
             let mut out = std::io::stdout().lock();
@@ -127,12 +129,27 @@ impl Shared {
             }
             return Ok(None);
         }
-        let started = container.start_plan(&plan)?;
+        let started = container
+            .start_plan(&plan)
+            .inspect_err(|_| show_place(container, context))?;
         if self.timings {
             for timing in &started.timings {
                 context.say(&format!("{:>12.1?}  {}", timing.duration, timing.step));
             }
         }
         Ok(Some(started))
+    }
+}
+
+/// A start that failed for what the configuration says: the file, the line and the column, which the runtime, given
+/// values alone, cannot know.
+fn show_place(container: &Container, context: &Context) {
+    if context.lxc || !container.is_defined() {
+        return;
+    }
+    let mut found = check_with(container.config_file(), CheckOptions::default());
+    found.retain(|finding| finding.severity == Severity::Error);
+    if !found.is_empty() {
+        context.say(render(&found).trim_end());
     }
 }
