@@ -76,6 +76,7 @@ fn enter(plan: &AttachPlan<'_>, socket: RawFd) -> Done {
     })?;
     let birth_place = plan.birth_place.as_ref().map_or(-1, AsRawFd::as_raw_fd);
     close_hosts(plan, &[socket, plan.pidfd.as_raw_fd(), birth_place])?;
+    leave_terminal(plan);
     enter_namespaces(plan, plan.namespaces & !late_namespaces(plan))?;
     if let Some(directory) = &plan.directory {
         change_directory(directory);
@@ -103,6 +104,26 @@ fn enter_namespaces(plan: &AttachPlan<'_>, mask: c_int) -> Done {
         check(Step::EnterNamespaces, ret)?;
     }
     Ok(())
+}
+
+/// Gives up the caller's controlling terminal where the process gets none: as /dev/tty it would be at hand inside, to be
+/// read and typed into (CVE-2016-10124). Session and process group stay, so that an interrupt typed by the caller still
+/// comes through.
+fn leave_terminal(plan: &AttachPlan<'_>) {
+    // SAFETY: plain calls on descriptors that stay open, on a structure of our own and on a literal path.
+    unsafe {
+        let mut settings = zeroed::<libc::termios>();
+        let shown = |fd: RawFd| libc::tcgetattr(fd, &raw mut settings) == 0;
+        if plan.terminal.is_some() || plan.stdio.into_iter().any(shown) {
+            return;
+        }
+        let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+        let fd = libc::open(c"/dev/tty".as_ptr(), flags);
+        if fd >= 0 {
+            libc::ioctl(fd, libc::TIOCNOTTY);
+            libc::close(fd);
+        }
+    }
 }
 
 /// Closes what the process brings from the host and does not need any more, before anything in the
