@@ -133,7 +133,8 @@ fn a_generated_profile_is_loaded_holds_and_goes() {
     let out = inside.out();
     let attached = attached_label(started.init);
     let forbidden = inside.rootfs.join("forbidden").exists();
-    Client::new(&inside.lxcpath, &inside.name).stop().unwrap();
+    // Its end takes as long as the parser does.
+    let _ = Client::new(&inside.lxcpath, &inside.name).stop();
     assert_eq!(init, label);
     assert_eq!(attached, label);
     assert_eq!(status.unwrap(), 0);
@@ -200,6 +201,9 @@ fn a_generated_profile_allows_what_lxcs_does() {
         println!("skipped: lxc-start (package lxc) is missing");
         return;
     }
+    // By another name, since the profile for /usr/bin/lxc-start lets it mount in its own directories only.
+    let lxc_start = world.lxcpath.join("lxc-start");
+    fs::copy("/usr/bin/lxc-start", &lxc_start).unwrap();
     let maps = "lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536";
     for (name, config, owner) in [
         ("plain", "", 0),
@@ -219,7 +223,7 @@ fn a_generated_profile_allows_what_lxcs_does() {
             let _ = fs::remove_dir_all(&directory);
             fs::create_dir(&kept).unwrap();
             let out = if by_lxc {
-                inside.by_lxc()
+                inside.by_lxc_as(&lxc_start)
             } else {
                 inside.by_us()
             };
@@ -325,6 +329,7 @@ fn a_container_loads_profiles_for_its_own_containers() {
     let out = world.lxcpath.join("outer.out");
     let script = format!(
         "exec >{0} 2>&1\nmount -t tmpfs t /run && mount -t sysfs s /sys && mount -t cgroup2 c /sys/fs/cgroup\n\
+         mkdir /sys/fs/cgroup/init.scope && echo $$ >/sys/fs/cgroup/init.scope/cgroup.procs\n\
          mount -t securityfs s /sys/kernel/security\n\
          apparmor_parser -rK /etc/apparmor.d/lxc-containers && echo loaded\n\
          {1} start -F -P {2} -n inner </dev/null\necho status $?\ncat {3}\n",

@@ -96,6 +96,27 @@ fn look(tool: &Path, world: &World, name: &str, words: &str) -> Vec<String> {
     lines
 }
 
+/// What only one of the two sees.
+fn differences(ours: &Path, world: &World, name: &str, words: &str) -> Vec<String> {
+    let theirs = look(Path::new("/usr/bin/lxc-attach"), world, name, words);
+    let ours = look(ours, world, name, words);
+    let set = |lines: &[String]| lines.iter().cloned().collect::<BTreeSet<_>>();
+    let (their_set, our_set) = (set(&theirs), set(&ours));
+    let explained = |line: &&String| {
+        EXPLAINED
+            .iter()
+            .any(|(of, begin, _)| *of == name && line.starts_with(begin))
+    };
+    let mut failures = Vec::new();
+    for (side, lines, other) in [("LXC", &theirs, &our_set), ("we", &ours, &their_set)] {
+        let only = lines
+            .iter()
+            .filter(|line| !other.contains(*line) && !explained(line));
+        failures.extend(only.map(|line| format!("{name} {words:?}: only {side}: {line}")));
+    }
+    failures
+}
+
 #[test]
 fn attached_processes_see_the_same() {
     let missing = inside::missing().or((!inside::has_peer()).then_some("lxc-attach (package lxc)"));
@@ -138,20 +159,12 @@ fn attached_processes_see_the_same() {
         let inside = world.define(name, "while :; do sleep 1; done", &config, owner);
         inside.start(true).unwrap();
         for words in CASES {
-            let theirs = look(Path::new("/usr/bin/lxc-attach"), &world, name, words);
-            let ours = look(&ours, &world, name, words);
-            let set = |lines: &[String]| lines.iter().cloned().collect::<BTreeSet<_>>();
-            let (their_set, our_set) = (set(&theirs), set(&ours));
-            let explained = |line: &&String| {
-                EXPLAINED
-                    .iter()
-                    .any(|(of, begin, _)| *of == name && line.starts_with(begin))
-            };
-            for (side, lines, other) in [("LXC", &theirs, &our_set), ("we", &ours, &their_set)] {
-                let only = lines
-                    .iter()
-                    .filter(|line| !other.contains(*line) && !explained(line));
-                failures.extend(only.map(|line| format!("{name} {words:?}: only {side}: {line}")));
+            // What is seen of the host may change between the two looks.
+            let found = (0..3)
+                .map(|_| differences(&ours, &world, name, words))
+                .find(Vec::is_empty);
+            if found.is_none() {
+                failures.extend(differences(&ours, &world, name, words));
             }
         }
         let _ = Client::new(&world.lxcpath, name).stop();

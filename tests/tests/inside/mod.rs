@@ -127,15 +127,21 @@ impl Inside {
     /// What it sees when LXC starts it; LXC's own words if it could not. The ids 100000-165535 are delegated to root
     /// in a mount namespace of the run's own.
     pub fn by_lxc(&self) -> Result<String, String> {
+        self.by_lxc_as(Path::new("lxc-start"))
+    }
+
+    /// As [`Self::by_lxc`], with another path of its starter.
+    pub fn by_lxc_as(&self, lxc_start: &Path) -> Result<String, String> {
         self.clear();
         let delegation = self.lxcpath.join("sub");
         fs::write(&delegation, "root:100000:65536\n").unwrap();
         let script = format!(
-            "mount --bind {0} /etc/subuid; mount --bind {0} /etc/subgid; exec lxc-start -F -P {1} -n {2} -f {3}",
+            "mount --bind {0} /etc/subuid; mount --bind {0} /etc/subgid; exec {4} -F -P {1} -n {2} -f {3}",
             delegation.display(),
             self.lxcpath.display(),
             self.name,
-            self.file.display()
+            self.file.display(),
+            lxc_start.display()
         );
         // Only where ids are mapped: a mount namespace of its own changes the propagation of what is seen inside.
         let mapped = fs::read_to_string(&self.file)
