@@ -66,7 +66,7 @@ pub(crate) fn run(data: &[u8]) {
 
 fn saved_means_the_same(document: &Document) {
     let mut again = Document::new().with_v1_limits(V1Limits::Accept);
-    let loaded = again.load_text(Path::new("saved"), document.text_bytes());
+    let loaded = again.load_text(Path::new("saved"), &document.text_bytes());
     assert!(loaded.is_ok(), "{loaded:?}");
     assert_eq!(
         without_origin(again.config()),
@@ -80,7 +80,7 @@ fn saved_means_the_same(document: &Document) {
             .map(<[u8]>::to_vec)
             .collect()
     };
-    assert_eq!(lines(again.text_bytes()), lines(document.text_bytes()));
+    assert_eq!(lines(&again.text_bytes()), lines(&document.text_bytes()));
 }
 
 fn shown_means_the_same(document: &Document) {

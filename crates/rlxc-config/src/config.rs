@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 
 mod named;
 mod net;
+mod texts;
 
-pub use named::{HasName, Named};
+pub use named::{Extra, Limits, Named, Pairs, Rows};
 pub use net::*;
+pub use texts::Texts;
 
 /// Everything a container's configuration says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,9 +29,9 @@ pub struct Config {
     /// `lxc.cap.*`
     pub caps: Capabilities,
     /// `lxc.cgroup.<file>` (v1), in order; the file name without the prefix.
-    pub cgroup1: Named<(String, String)>,
+    pub cgroup1: Pairs,
     /// `lxc.cgroup2.<file>`, in order.
-    pub cgroup2: Named<(String, String)>,
+    pub cgroup2: Pairs,
     /// `lxc.cgroup.dir*`, `lxc.cgroup.relative`
     pub cgroup: CgroupDirs,
     /// `lxc.console.*`
@@ -37,11 +39,11 @@ pub struct Config {
     /// `lxc.sched.core`
     pub sched_core: bool,
     /// `lxc.environment`: for init, hooks and attached processes; (name, value).
-    pub environment: Vec<(String, String)>,
+    pub environment: Pairs,
     /// `lxc.environment.runtime`: for init only.
-    pub environment_runtime: Vec<(String, String)>,
+    pub environment_runtime: Pairs,
     /// `lxc.environment.hooks`: for hooks only.
-    pub environment_hooks: Vec<(String, String)>,
+    pub environment_hooks: Pairs,
     /// `lxc.ephemeral`
     pub ephemeral: bool,
     /// `lxc.execute.cmd`
@@ -77,11 +79,11 @@ pub struct Config {
     /// `lxc.no_new_privs`
     pub no_new_privs: bool,
     /// `lxc.prlimit.<resource>`: resource name as given → (soft, hard), `None` = unlimited.
-    pub prlimits: Named<(String, Option<u64>, Option<u64>)>,
+    pub prlimits: Limits,
     /// `lxc.proc.<name>`
-    pub procfs: Named<(String, String)>,
+    pub procfs: Pairs,
     /// `lxc.sysctl.<name>`
-    pub sysctl: Named<(String, String)>,
+    pub sysctl: Pairs,
     /// `lxc.pty.max`
     pub pty_max: u32,
     /// `lxc.tty.*`
@@ -337,7 +339,7 @@ pub struct Mounts {
     /// `.auto`
     pub auto: AutoMounts,
     /// `.entry`, the lines as given; parse one with [`MountEntry`]
-    pub entries: Vec<String>,
+    pub entries: Texts,
     /// `.fstab`
     pub fstab: Option<PathBuf>,
 }

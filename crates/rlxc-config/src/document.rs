@@ -1,6 +1,7 @@
 //! A configuration as text and as typed values, kept in step.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::path::Path;
 
 use crate::config::Config;
@@ -9,8 +10,9 @@ use crate::hwaddr;
 use crate::keys::{self, Fault, KEY_TABLE};
 use crate::legacy;
 use crate::line::{Line, Lines};
-use crate::load::{self, Includes};
+use crate::load::{self, Entered, Includes};
 use crate::save;
+use crate::text::Text;
 use crate::v1::{NO_V1, V1Limits, Warning, is_v1_limit};
 use crate::value;
 
@@ -34,7 +36,7 @@ pub(crate) struct Assignment {
 /// lxc.container.conf(5)
 #[derive(Debug, Clone, Default)]
 pub struct Document {
-    text: Vec<u8>,
+    text: Text,
     config: Config,
     origins: Option<Vec<Assignment>>,
     v1_limits: V1Limits,
@@ -91,12 +93,15 @@ impl Document {
 
     /// The unexpanded text. Bytes that are not UTF-8 are shown as U+FFFD; [`Self::save`] keeps them.
     pub fn text(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.text)
+        match self.text.bytes() {
+            Cow::Borrowed(text) => String::from_utf8_lossy(text),
+            Cow::Owned(text) => Cow::Owned(String::from_utf8_lossy(&text).into_owned()),
+        }
     }
 
     /// The unexpanded text, byte by byte.
-    pub fn text_bytes(&self) -> &[u8] {
-        &self.text
+    pub fn text_bytes(&self) -> Cow<'_, [u8]> {
+        self.text.bytes()
     }
 
     pub(crate) fn assignments(&self) -> &[Assignment] {
@@ -116,7 +121,7 @@ impl Document {
     /// # Errors
     /// As [`Self::load_file`].
     pub fn load_text(&mut self, name: &Path, text: &[u8]) -> Result<(), LoadError> {
-        self.load_bytes(name, text, &mut Includes::default(), false)
+        self.load_own(name, text.to_vec(), &mut Includes::default())
     }
 
     fn load(
@@ -125,112 +130,114 @@ impl Document {
         includes: &mut Includes,
         included: bool,
     ) -> Result<(), LoadError> {
-        let text = includes.enter(path)?;
+        match includes.enter(path)? {
+            Entered::File(text) => self.load_entered(path, text, includes, included),
+            Entered::Directory => Err(load::is_a_directory(path)),
+        }
+    }
+
+    fn load_entered(
+        &mut self,
+        path: &Path,
+        text: Vec<u8>,
+        includes: &mut Includes,
+        included: bool,
+    ) -> Result<(), LoadError> {
         if self.config.rcfile.is_none() {
             self.config.rcfile = Some(path.to_owned());
         }
-        let result = self.load_bytes(path, &text, includes, included);
+        if !included {
+            let result = self.load_own(path, text, includes);
+            includes.leave();
+            return result;
+        }
+        let mut reader = Reader::new(path, &text, includes);
+        let result = self.read_lines(&mut reader);
         includes.leave();
+        includes.recycle(text);
         result
     }
 
-    fn load_bytes(
+    /// Reads a text whose lines are kept.
+    fn load_own(
         &mut self,
         path: &Path,
-        text: &[u8],
+        mut text: Vec<u8>,
         includes: &mut Includes,
-        included: bool,
     ) -> Result<(), LoadError> {
-        if !included {
-            self.text.reserve(text.len() + 1);
+        if !matches!(text.last(), None | Some(b'\n' | b'\r')) {
+            text.push(b'\n');
         }
-        let valid = std::str::from_utf8(text).ok();
-        for (number, range) in Lines::new(text) {
-            let raw = &text[range.clone()];
-            let line = match valid {
-                Some(valid) => Cow::Borrowed(&valid[range]),
-                None => String::from_utf8_lossy(raw),
-            };
-            let parsed = Line::parse(line.as_bytes());
-            if let Line::Pair { key, value } = &parsed
-                && hwaddr::is_key(&line[key.clone()])
-            {
-                // The saved text holds the address that was chosen.
-                let filled = hwaddr::fill(&line[value.clone()]);
-                let line = format!("{}{filled}{}", &line[..value.start], &line[value.end..]);
-                let end = value.start + filled.len();
-                let parsed = Line::Pair {
-                    key: key.clone(),
-                    value: value.start..end,
-                };
-                self.load_line(
-                    (path, number),
-                    line.as_bytes(),
-                    &line,
-                    &parsed,
-                    includes,
-                    included,
-                )?;
-            } else {
-                self.load_line((path, number), raw, &line, &parsed, includes, included)?;
-            }
+        let mut reader = Reader::new(path, &text, includes);
+        reader.kept = Some(Kept::default());
+        let result = self.read_lines(&mut reader);
+        let kept = reader.kept.take().unwrap_or_default();
+        for (at, filled) in kept.filled {
+            text[at..at + filled.len()].copy_from_slice(&filled);
         }
-        Ok(())
+        // Inside the lines that are kept there is none.
+        if memchr::memchr(b'\r', &text).is_some() {
+            text.iter_mut()
+                .filter(|byte| **byte == b'\r')
+                .for_each(|byte| *byte = b'\n');
+        }
+        self.text.take(text, &kept.parts);
+        result
     }
 
-    /// Keeps the line and carries it out.
-    fn load_line(
-        &mut self,
-        (file, number): (&Path, usize),
-        raw: &[u8],
-        line: &str,
-        parsed: &Line,
-        includes: &mut Includes,
-        included: bool,
-    ) -> Result<(), LoadError> {
-        let located = |column: usize, source: LineError| LoadError::Line {
-            at: Location {
-                file: file.to_owned(),
-                line: number,
-                column: column + 1,
-            },
-            source: Box::new(source),
-        };
-        if let Some(column) = memchr::memchr(0, raw) {
-            return Err(located(column, LineError::Nul));
-        }
-        if !included {
-            if !matches!(parsed, Line::Blank) {
-                self.text.extend_from_slice(raw);
+    fn read_lines(&mut self, reader: &mut Reader<'_>) -> Result<(), LoadError> {
+        let text = reader.text;
+        let valid = std::str::from_utf8(text).ok();
+        let nul = memchr::memchr(0, text).unwrap_or(usize::MAX);
+        for (number, range) in Lines::new(text) {
+            if nul < range.end {
+                return Err(reader.located(number, nul - range.start, LineError::Nul));
             }
-            self.text.push(b'\n');
-        }
-        let (key, value) = match parsed {
-            Line::Pair { key, value } => (key.clone(), value.clone()),
-            Line::NoEquals => {
-                let column = line.len() - line.trim_start().len();
-                return Err(located(column, LineError::NoEquals));
-            }
-            Line::Blank | Line::Comment | Line::Ignored => return Ok(()),
-        };
-        let (name, text) = (&line[key.clone()], &line[value.clone()]);
-        self.apply(name, text, includes).map_err(|error| {
-            let column = match &error {
-                KeyError::Unknown { .. } => key.start,
-                KeyError::Value { source, .. } => value.start + source.span.map_or(0, |s| s.0),
-                _ => value.start,
+            let raw = &text[range.clone()];
+            let parsed = Line::parse(raw);
+            reader.keep(&range, &parsed);
+            let (key, value) = match parsed {
+                Line::Pair { key, value } => (key, value),
+                Line::NoEquals => {
+                    let column = raw.len() - raw.trim_ascii_start().len();
+                    return Err(reader.located(number, column, LineError::NoEquals));
+                }
+                Line::Blank | Line::Comment | Line::Ignored => continue,
             };
-            located(column, error.into())
-        })?;
-        let at = || {
-            Some(Location {
-                file: file.to_owned(),
-                line: number,
-                column: key.start + 1,
-            })
-        };
-        self.warn(name, text, at);
-        self.record(name, text, at);
+            let (name, value_text) = match valid {
+                Some(valid) => {
+                    let line = &valid[range.clone()];
+                    (
+                        Cow::Borrowed(&line[key.clone()]),
+                        Cow::Borrowed(&line[value.clone()]),
+                    )
+                }
+                None => (
+                    String::from_utf8_lossy(&raw[key.clone()]),
+                    String::from_utf8_lossy(&raw[value.clone()]),
+                ),
+            };
+            let mut value_text = value_text;
+            if hwaddr::is_key(&name) {
+                // The saved text holds the address that was chosen.
+                let filled = hwaddr::fill(&raw[value.clone()]);
+                value_text = Cow::Owned(String::from_utf8_lossy(&filled).into_owned());
+                if let Some(kept) = &mut reader.kept {
+                    kept.filled.push((range.start + value.start, filled));
+                }
+            }
+            if let Err(error) = self.apply(&name, &value_text, reader.includes) {
+                let column = match &error {
+                    KeyError::Unknown { .. } => key.start,
+                    KeyError::Value { source, .. } => value.start + source.span.map_or(0, |s| s.0),
+                    _ => value.start,
+                };
+                return Err(reader.located(number, column, error.into()));
+            }
+            let at = || Some(reader.place(number, key.start));
+            self.warn(&name, &value_text, at);
+            self.record(&name, &value_text, at);
+        }
         Ok(())
     }
 
@@ -283,26 +290,42 @@ impl Document {
         if self.v1_limits == V1Limits::Refuse && !value.is_empty() && is_v1_limit(key) {
             return Err(failed(key, value, ValueError::new(NO_V1).into()));
         }
-        let done = (row.parse)(&mut self.config, rest, value);
-        let number = value::uint(value).ok();
-        let stored = number.filter(|_| done.is_err() && STORED_FIRST.contains(&row.name));
-        if done.is_ok() || stored.is_some() {
-            self.refused.retain(|(name, _)| *name != row.name);
-        }
-        if let Some(number) = stored {
+        let fault = match (row.parse)(&mut self.config, rest, value) {
+            Ok(()) => {
+                self.forget_refused(row.name);
+                return Ok(());
+            }
+            Err(fault) => fault,
+        };
+        if STORED_FIRST.contains(&row.name)
+            && let Ok(number) = value::uint(value)
+        {
+            self.forget_refused(row.name);
             // As in LXC: a yes, of whatever number.
             (row.parse)(&mut self.config, rest, "1").map_err(|fault| failed(key, value, fault))?;
             self.refused.push((row.name, number));
         }
-        done.map_err(|fault| failed(key, value, fault))
+        Err(failed(key, value, fault))
+    }
+
+    fn forget_refused(&mut self, key: &str) {
+        if !self.refused.is_empty() {
+            self.refused.retain(|(name, _)| *name != key);
+        }
     }
 
     fn include(&mut self, value: &str, includes: &mut Includes) -> Result<(), LoadError> {
         if value.is_empty() {
             return Ok(());
         }
-        for path in load::targets(value)? {
-            self.load(&path, includes, true)?;
+        let path = Path::new(value);
+        if !value.ends_with('/')
+            && let Entered::File(text) = includes.enter(path)?
+        {
+            return self.load_entered(path, text, includes, true);
+        }
+        for file in load::members(path)? {
+            self.load(&file, includes, true)?;
         }
         Ok(())
     }
@@ -316,15 +339,14 @@ impl Document {
         one_line(key, key)?;
         one_line(key, value)?;
         // The kept line holds the address that was chosen.
-        let filled = hwaddr::is_key(key).then(|| hwaddr::fill(value));
+        let filled = hwaddr::is_key(key).then(|| hwaddr::fill(value.as_bytes()));
+        let filled = filled.as_deref().map(String::from_utf8_lossy);
         let value = filled.as_deref().unwrap_or(value);
         self.apply(key, value, &mut Includes::default())?;
         if value.is_empty() {
-            self.remove_lines(key);
+            self.text.remove(key);
         } else {
-            for part in [key, " = ", value, "\n"] {
-                self.text.extend_from_slice(part.as_bytes());
-            }
+            self.text.add(key, value);
         }
         self.warn(key, value, || None);
         self.record(key, value, || None);
@@ -337,9 +359,9 @@ impl Document {
     /// An unknown key, or a network that is not configured.
     pub fn clear(&mut self, key: &str) -> Result<(), KeyError> {
         let (row, rest) = keys::lookup(key).ok_or_else(|| unknown(key))?;
-        self.refused.retain(|(name, _)| *name != row.name);
+        self.forget_refused(row.name);
         (row.clear)(&mut self.config, rest).map_err(|fault| failed(key, "", fault))?;
-        self.remove_lines(key);
+        self.text.remove(key);
         self.warn(key, "", || None);
         self.record(key, "", || None);
         Ok(())
@@ -394,40 +416,13 @@ impl Document {
         }
     }
 
-    /// Removes the lines of a key from the text.
-    pub(crate) fn remove_lines(&mut self, key: &str) {
-        let family = matches!(key, "lxc.net" | "lxc.network" | "lxc.hook" | "lxc.cgroup")
-            || key
-                .strip_prefix("lxc.net.")
-                .is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
-        let is_of_key = |line: &[u8]| {
-            let Some(rest) = line.strip_prefix(key.as_bytes()) else {
-                return false;
-            };
-            match rest.first() {
-                None => false,
-                Some(b'.') => family && !(key == "lxc.cgroup" && is_cgroup_setting(rest)),
-                Some(next) => *next == b'=' || crate::line::is_space(*next),
-            }
-        };
-        let mut kept = Vec::with_capacity(self.text.len());
-        for line in self
-            .text
-            .split_inclusive(|b| *b == b'\n')
-            .filter(|l| !is_of_key(l))
-        {
-            kept.extend_from_slice(line);
-        }
-        self.text = kept;
-    }
-
     /// Writes the text to `path`, replacing the file in one step. An existing file keeps its owner and
     /// mode; a new one gets 0660 less the umask.
     ///
     /// # Errors
     /// The file or its directory cannot be written; an existing file is untouched then.
     pub fn save(&self, path: &Path) -> Result<(), LoadError> {
-        save::save(path, &self.text).map_err(|source| LoadError::Write {
+        save::save(path, &self.text.bytes()).map_err(|source| LoadError::Write {
             path: path.to_owned(),
             source,
         })
@@ -446,16 +441,8 @@ impl Document {
     }
 }
 
-/// `lxc.cgroup.dir*` and `.relative` are settings of their own, not v1 limits.
-fn is_cgroup_setting(rest: &[u8]) -> bool {
-    [&b".dir"[..], b".relative"].iter().any(|name| {
-        rest.strip_prefix(*name)
-            .is_some_and(|tail| matches!(tail.first(), Some(b'.' | b' ' | b'=' | b'\t')))
-    })
-}
-
 fn one_line(key: &str, text: &str) -> Result<(), KeyError> {
-    match text.bytes().position(|b| matches!(b, b'\n' | b'\r' | 0)) {
+    match memchr::memchr3(b'\n', b'\r', 0, text.as_bytes()) {
         Some(offset) => Err(KeyError::LineBreak {
             key: key.replace(['\n', '\r', '\0'], "?"),
             offset,
@@ -490,5 +477,66 @@ pub(crate) fn failed(key: &str, value: &str, fault: Fault) -> KeyError {
         Fault::NotReadable => KeyError::NotReadable { key: owned },
         Fault::NoSuchNic => KeyError::NoSuchNic { key: owned },
         Fault::WrongType => KeyError::WrongType { key: owned },
+    }
+}
+
+/// One file on its way through [`Document::read_lines`].
+struct Reader<'a> {
+    path: &'a Path,
+    text: &'a [u8],
+    includes: &'a mut Includes,
+    /// What is kept of the text; `None` for an included file.
+    kept: Option<Kept>,
+}
+
+/// The parts of a text that are saved again.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Whole lines with their ends; neighbours are one part.
+    parts: Vec<Range<usize>>,
+    /// Addresses to write over what stands there.
+    filled: Vec<(usize, Vec<u8>)>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(path: &'a Path, text: &'a [u8], includes: &'a mut Includes) -> Self {
+        Self {
+            path,
+            text,
+            includes,
+            kept: None,
+        }
+    }
+
+    /// Keeps a line; of one with nothing but blanks only its end.
+    fn keep(&mut self, line: &Range<usize>, parsed: &Line) {
+        let Some(Kept { parts, .. }) = &mut self.kept else {
+            return;
+        };
+        let start = match parsed {
+            Line::Blank => line.end,
+            _ => line.start,
+        };
+        match parts.last_mut() {
+            Some(last) if last.end == start => last.end = line.end + 1,
+            _ => parts.push(start..line.end + 1),
+        }
+    }
+
+    #[cold]
+    fn place(&self, line: usize, column: usize) -> Location {
+        Location {
+            file: self.path.to_owned(),
+            line,
+            column: column + 1,
+        }
+    }
+
+    #[cold]
+    fn located(&self, line: usize, column: usize, source: LineError) -> LoadError {
+        LoadError::Line {
+            at: self.place(line, column),
+            source: Box::new(source),
+        }
     }
 }

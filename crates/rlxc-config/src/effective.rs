@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::config::{Config, Gateway, Nic, NicKind, VethMode};
+use crate::config::{Config, Gateway, Nic, NicKind, Pairs, VethMode};
 use crate::document::{Assignment, Document};
 use crate::error::Location;
 use crate::keys::net::{SUBKEYS, fresh_kind};
@@ -132,8 +132,8 @@ impl Document {
     fn members(&self, row: &KeyRow) -> Vec<String> {
         let config = self.config();
         let mut names: Vec<&str> = match row.name {
-            "lxc.sysctl" => config.sysctl.iter().map(|(n, _)| n.as_str()).collect(),
-            "lxc.prlimit" => config.prlimits.iter().map(|(n, ..)| n.as_str()).collect(),
+            "lxc.sysctl" => config.sysctl.iter().map(|(n, _)| n).collect(),
+            "lxc.prlimit" => config.prlimits.iter().map(|(n, ..)| n).collect(),
             "lxc.namespace.share." => config.namespace_share.keys().map(|ns| ns.name()).collect(),
             name => return vec![name.to_owned()],
         };
@@ -195,11 +195,8 @@ fn in_parts(key: &str) -> bool {
 }
 
 /// Neighbouring entries of one name as one list: the order of the names stays.
-fn runs(
-    family: &str,
-    entries: &[(String, String)],
-    add: &mut impl FnMut(String, Option<String>, &str),
-) {
+fn runs(family: &str, entries: &Pairs, add: &mut impl FnMut(String, Option<String>, &str)) {
+    let entries: Vec<_> = entries.iter().collect();
     for run in entries.chunk_by(|a, b| a.0 == b.0) {
         let values = crate::keys::lines(run.iter().map(|(_, value)| value));
         add(format!("{family}.{}", run[0].0), Some(values), "");

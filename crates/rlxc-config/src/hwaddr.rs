@@ -5,25 +5,30 @@ use std::hash::{BuildHasher, Hasher};
 
 /// Replaces each `x` or `X` by a random hex digit; the second character becomes even, so that the
 /// address is a unicast one.
-pub fn fill(address: &str) -> String {
+pub fn fill_text(address: &str) -> String {
+    String::from_utf8_lossy(&fill(address.as_bytes())).into_owned()
+}
+
+/// As [`fill_text`], byte by byte.
+pub(crate) fn fill(address: &[u8]) -> Vec<u8> {
     // The standard hasher's random keys are enough: the digits need to differ, not to be secret.
     let mut random = RandomState::new().build_hasher().finish();
     let mut left = 16;
     address
-        .chars()
+        .iter()
         .enumerate()
-        .map(|(at, c)| {
-            if !matches!(c, 'x' | 'X') {
-                return c;
+        .map(|(at, byte)| {
+            if !matches!(byte, b'x' | b'X') {
+                return *byte;
             }
             if left == 0 {
                 (random, left) = (RandomState::new().build_hasher().finish(), 16);
             }
-            let digit = (random & 0xF) as u32;
+            let digit = (random & 0xF) as usize;
             random >>= 4;
             left -= 1;
             let digit = if at == 1 { digit & 0xE } else { digit };
-            char::from_digit(digit, 16).unwrap_or('0')
+            b"0123456789abcdef"[digit]
         })
         .collect()
 }
@@ -55,11 +60,11 @@ mod tests {
 
     #[test]
     fn filled_addresses_are_unicast_and_differ() {
-        let a = fill("xx:xx:xx:XX:XX:xx");
+        let a = fill_text("xx:xx:xx:XX:XX:xx");
         assert!(a.bytes().all(|b| b == b':' || b.is_ascii_hexdigit()), "{a}");
         assert!(b"02468ace".contains(&a.as_bytes()[1]), "{a}");
-        assert_ne!(a, fill("xx:xx:xx:XX:XX:xx"));
-        assert_eq!(fill("00:16:3e:01:02:03"), "00:16:3e:01:02:03");
+        assert_ne!(a, fill_text("xx:xx:xx:XX:XX:xx"));
+        assert_eq!(fill_text("00:16:3e:01:02:03"), "00:16:3e:01:02:03");
     }
 
     #[test]

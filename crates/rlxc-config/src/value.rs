@@ -28,11 +28,26 @@ fn magnitude(input: &str) -> IResult<&str, u64> {
     .parse(input)
 }
 
+/// What nearly all numbers are: up to nine decimal digits, which need no grammar.
+fn plain(value: &str) -> Option<u32> {
+    let digits = value.as_bytes();
+    if digits.is_empty() || digits.len() > 9 || digits[0] == b'0' && digits.len() > 1 {
+        return None;
+    }
+    digits.iter().try_fold(0, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then(|| number * 10 + u32::from(digit))
+    })
+}
+
 /// An unsigned number of at most 32 bits: leading blanks and `+` allowed, base 0, nothing after it.
 ///
 /// # Errors
 /// Anything else.
 pub(crate) fn uint(value: &str) -> Result<u32> {
+    if let Some(number) = plain(value) {
+        return Ok(number);
+    }
     uint64(value)
         .ok()
         .and_then(|n| u32::try_from(n).ok())
@@ -49,6 +64,9 @@ pub(crate) fn uint64(value: &str) -> Result<u64> {
 
 /// A signed number of at most 32 bits, base 0.
 pub(crate) fn int(value: &str) -> Result<i32> {
+    if let Some(number) = plain(value) {
+        return Ok(number.cast_signed());
+    }
     let parsed: IResult<&str, (Option<char>, u64)> =
         all_consuming(preceded(multispace0, (opt(one_of("+-")), magnitude))).parse(value);
     parsed
@@ -259,6 +277,7 @@ mod tests {
         for bad in ["", "-1", "4294967296", "3 ", "0x", "08", "x"] {
             assert!(uint(bad).is_err(), "{bad:?}");
         }
+        assert_eq!((uint("999999999"), uint("1a")), (Ok(999_999_999), uint("")));
         assert_eq!(int("-3"), Ok(-3));
         assert_eq!(int("-2147483648"), Ok(i32::MIN));
     }

@@ -301,7 +301,7 @@ fn random_bytes_never_panic() {
         let mut document = Document::with_origins();
         if document.load_text(Path::new("random"), &text).is_ok() {
             Document::new()
-                .load_text(Path::new("saved"), document.text_bytes())
+                .load_text(Path::new("saved"), &document.text_bytes())
                 .unwrap();
         }
         let _ = document.effective(true);
@@ -431,7 +431,7 @@ fn configurations_of_other_programs_load_check_and_save_as_they_are() {
             .collect();
         assert_eq!(called.text(), expected);
         let mut again = Document::new();
-        again.load_text(&path, called.text_bytes()).unwrap();
+        again.load_text(&path, &called.text_bytes()).unwrap();
         assert_eq!(again.config().cgroup2, called.config().cgroup2);
         assert_eq!(again.config().net, called.config().net);
     }

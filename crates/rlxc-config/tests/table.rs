@@ -25,7 +25,7 @@ fn round_trip(mut document: Document, key: &str, value: &str) {
 
     let mut loaded = Document::new();
     loaded
-        .load_text(Path::new("saved"), document.text_bytes())
+        .load_text(Path::new("saved"), &document.text_bytes())
         .unwrap();
     assert_eq!(loaded.get(key).unwrap(), shown, "{key}");
     let mut config = loaded.config().clone();

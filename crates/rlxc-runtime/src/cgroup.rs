@@ -142,7 +142,7 @@ impl Cgroups {
         let config = &plan.config;
         let limits = "cgroup limits";
         cgroups
-            .apply_limits(&config.cgroup1, &config.cgroup2)
+            .apply_limits(&config.cgroup1.to_vec(), &config.cgroup2.to_vec())
             .at(limits, "")
             .map_err(undelegated)?;
         if let Err(error) = delegate(cgroups, &plan.id_maps) {
@@ -339,7 +339,8 @@ fn undelegated(error: StartError) -> StartError {
 /// Who may not set device rules (an ordinary user; root of a user namespace) starts without them, as
 /// with LXC: what such a container can open its owner can open too, and it cannot make nodes.
 fn attach_devices(cgroups: &mut rlxc_cgroup::Cgroups, plan: &Plan) -> Result<(), StartError> {
-    let done = cgroups.attach_devices(&plan.config.cgroup1, &plan.config.cgroup2);
+    let (v1, v2) = (&plan.config.cgroup1, &plan.config.cgroup2);
+    let done = cgroups.attach_devices(&v1.to_vec(), &v2.to_vec());
     match done {
         Err(error) if is_refusal(&error) => {
             tracing::warn!("the container runs without device rules: {error}");

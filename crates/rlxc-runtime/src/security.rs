@@ -31,7 +31,7 @@ impl Prepared {
     pub(crate) fn new(plan: &Plan) -> Result<Self, StartError> {
         let config = &plan.config;
         let dropped = caps::bounding_drop_mask(&config.caps, capability::last());
-        limits::parse(&config.prlimits).at(POLICIES, "lxc.prlimit")?;
+        limits::parse(&config.prlimits.to_vec()).at(POLICIES, "lxc.prlimit")?;
         let seccomp = seccomp::prepare(config).at(POLICIES, "lxc.seccomp.profile")?;
         let own_cgroups = plan.namespaces.clone.contains(Namespace::Cgroup);
         let label = lsm::prepare(&plan.name, &plan.lxcpath, config, own_cgroups);
@@ -98,12 +98,9 @@ pub(crate) fn clean_up(label: &Label) {
 }
 
 /// Sets limits as configured (name, soft, hard) of process `pid`.
-pub(crate) fn set_limits(
-    wanted: &[(String, Option<u64>, Option<u64>)],
-    pid: i32,
-) -> Result<(), StartError> {
+pub(crate) fn set_limits(wanted: &rlxc_config::Limits, pid: i32) -> Result<(), StartError> {
     let step = "lxc.prlimit";
-    let parsed = limits::parse(wanted).at(step, "")?;
+    let parsed = limits::parse(&wanted.to_vec()).at(step, "")?;
     limits::apply(pid, &parsed)
         .at(step, "")
         .map_err(|error| error.remedy("only CAP_SYS_RESOURCE may raise a hard limit"))

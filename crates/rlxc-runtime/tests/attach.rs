@@ -107,7 +107,7 @@ fn ids_groups_environment_and_directory_are_as_asked() {
     };
     let script = "id -u; id -g; grep Groups /proc/self/status; pwd; grep NoNewPrivs /proc/self/status; ulimit -n; cat /proc/self/oom_score_adj; env";
     let config = Config {
-        environment: vec![("FROM_CONFIG".into(), "1".into())],
+        environment: vec![("FROM_CONFIG".into(), "1".into())].into(),
         prlimits: vec![("nofile".into(), Some(77), Some(78))].into(),
         procfs: vec![("oom_score_adj".into(), "123".into())].into(),
         ..Config::default()

@@ -77,9 +77,10 @@ fn a_failing_hook_ends_the_start() {
 fn a_missing_mount_source_is_named_unless_optional() {
     need_root!();
     let mut container = Container::new("mount");
-    container.config.mounts.entries = vec!["/nowhere mnt none bind,create=dir 0 0".into()];
+    container.config.mounts.entries = vec!["/nowhere mnt none bind,create=dir 0 0".into()].into();
     assert!(fails(&container).to_string().contains("/nowhere"));
-    container.config.mounts.entries = vec!["/nowhere mnt none bind,create=dir,optional 0 0".into()];
+    container.config.mounts.entries =
+        vec!["/nowhere mnt none bind,create=dir,optional 0 0".into()].into();
     container.start().expect("start");
 }
 
@@ -93,7 +94,8 @@ fn links_in_the_rootfs_do_not_lead_out() {
         std::fs::remove_dir(container.rootfs().join(dir)).expect("removed");
         std::os::unix::fs::symlink(&trap, container.rootfs().join(dir)).expect("a link");
     }
-    container.config.mounts.entries = vec!["/etc dev/../dev/x none bind,create=dir 0 0".into()];
+    container.config.mounts.entries =
+        vec!["/etc dev/../dev/x none bind,create=dir 0 0".into()].into();
     let _ = container.start();
     let inside = std::fs::read_dir(&trap).expect("the trap").count();
     assert_eq!(inside, 0, "something was made outside of the rootfs");
@@ -117,14 +119,14 @@ fn impossible_requests_are_refused_before_anything_is_made() {
         }),
         ("no user namespace", |c| {
             let entry = "/tmp tmp none bind,idmap=container 0 0";
-            c.config.mounts.entries.push(entry.into());
+            c.config.mounts.entries.push(entry);
         }),
         ("\"nobody-here\" is not running", |c| {
             let share = &mut c.config.namespace_share;
             share.insert(rlxc_config::Namespace::Net, "nobody-here".into());
         }),
         ("no such resource limit", |c| {
-            c.config.prlimits.push(("bogus".into(), Some(1), Some(1)));
+            c.config.prlimits.push("bogus", Some(1), Some(1));
         }),
         ("overlap", |c| {
             for nsid in [0, 5] {

@@ -68,7 +68,7 @@ fn seconds(n: u64) -> Option<Duration> {
 fn we_attach_to_our_own_container() {
     need_root!();
     let mut container = Container::new("own");
-    container.config.environment = vec![("FROM_CONFIG".into(), "1".into())];
+    container.config.environment = vec![("FROM_CONFIG".into(), "1".into())].into();
     container.config.caps.drop = vec!["sys_time".into()];
     container.start().unwrap();
     assert_eq!(output(&container, &["hostname"]), "own\n");

@@ -15,7 +15,7 @@ fn limits_sysctls_and_process_settings_are_applied() {
     container.config.procfs = vec![("oom_score_adj".into(), "123".into())].into();
     container.config.arch = Some(rlxc_config::Personality::Linux32);
     container.config.init.cwd = Some("/work".into());
-    container.config.environment = vec![("A".into(), "b c".into())];
+    container.config.environment = vec![("A".into(), "b c".into())].into();
     let text = container.output(
         "ulimit -Sn; ulimit -Hn; cat /proc/sys/net/ipv4/ip_forward /proc/self/oom_score_adj; /bin/busybox uname -m; pwd; echo $A",
     );
@@ -64,7 +64,8 @@ fn mount_entries_are_mounted_as_asked() {
         "tmpfs scratch tmpfs size=64k,mode=700,create=dir 0 0".into(),
         "data again none bind,relative,create=dir 0 0".into(),
         "/nowhere none none bind,optional 0 0".into(),
-    ];
+    ]
+    .into();
     let text = container.output(
         "cat /data/file /etc/one /again/file; touch /data/x && echo written; grep -E ' /(data|scratch|again) ' /proc/self/mountinfo",
     );
@@ -210,7 +211,7 @@ fn a_read_only_rootfs_is_read_only() {
     std::fs::write(container.rootfs().join("out"), "").expect("a file");
     let entry = format!("{}/out out none bind,create=file 0 0", host.display());
     std::fs::write(host.join("out"), "").expect("a file");
-    container.config.mounts.entries = vec![entry];
+    container.config.mounts.entries = vec![entry].into();
     container.daemonize = false;
     container.command(&["/bin/sh", "-c", "touch /x 2>/out; true"]);
     container

@@ -386,7 +386,7 @@ pub(crate) fn rewrite(
 ) -> Result<Vec<u8>> {
     let (old, new) = (old.to_string_lossy(), new.to_string_lossy());
     let mut text = String::new();
-    for line in String::from_utf8_lossy(document.text_bytes()).lines() {
+    for line in document.text().lines() {
         let key = line.split(['=', ' ', '\t']).next().unwrap_or_default();
         let line = match key {
             "lxc.rootfs.path" | "lxc.rootfs" | "lxc.mount.fstab" => continue,

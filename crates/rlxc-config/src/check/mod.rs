@@ -11,7 +11,7 @@ use crate::document::failed;
 use crate::error::{KeyError, LineError, LoadError, short};
 use crate::keys;
 use crate::line::{Line, Lines};
-use crate::load::{self, Includes};
+use crate::load::{self, Entered, Includes};
 
 mod global;
 mod host;
@@ -115,7 +115,11 @@ pub fn check_with(path: &Path, options: CheckOptions) -> Vec<Diagnostic> {
     let mut checker = Checker::new();
     let mut includes = Includes::default();
     match includes.enter(path) {
-        Ok(text) => {
+        Ok(Entered::Directory) => {
+            let error = load::is_a_directory(path);
+            checker.found.push(whole_file(path, &error));
+        }
+        Ok(Entered::File(text)) => {
             let own = global::kind_of(path).and_then(|kind| global::check(kind, path, &text));
             if let Some(found) = own {
                 return found;
@@ -370,31 +374,32 @@ impl Checker {
         if value.is_empty() {
             return;
         }
-        let targets = match load::targets(value) {
-            Ok(targets) => targets,
-            Err(error) => {
-                self.found.push(place.about_value(
-                    Severity::Error,
-                    "bad-include",
-                    chain(&error),
-                    None,
-                ));
-                return;
-            }
-        };
-        for path in targets {
-            match includes.enter(&path) {
-                Ok(text) => self.file(&path, &text, includes),
-                Err(error) => {
-                    self.found.push(place.about_value(
-                        Severity::Error,
-                        "bad-include",
-                        chain(&error),
-                        None,
-                    ));
-                }
+        let path = Path::new(value);
+        if !value.ends_with('/') {
+            match includes.enter(path) {
+                Ok(Entered::File(text)) => return self.file(path, &text, includes),
+                Ok(Entered::Directory) => {}
+                Err(error) => return self.bad_include(place, &error),
             }
         }
+        let files = match load::members(path) {
+            Ok(files) => files,
+            Err(error) => return self.bad_include(place, &error),
+        };
+        for file in files {
+            match includes.enter(&file) {
+                Ok(Entered::File(text)) => self.file(&file, &text, includes),
+                Ok(Entered::Directory) => {
+                    self.bad_include(place, &load::is_a_directory(&file));
+                }
+                Err(error) => self.bad_include(place, &error),
+            }
+        }
+    }
+
+    fn bad_include(&mut self, place: &Place, error: &LoadError) {
+        self.found
+            .push(place.about_value(Severity::Error, "bad-include", chain(error), None));
     }
 }
 

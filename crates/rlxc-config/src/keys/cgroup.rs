@@ -1,18 +1,16 @@
 //! `lxc.cgroup2.*`, `lxc.cgroup.*`.
 
 use super::{Fault, KeyRow, lines, text};
-use crate::config::Named;
+use crate::config::Pairs;
 use crate::error::ValueError;
 use crate::value;
 
-type Limits = Named<(String, String)>;
-
 /// `.FILE = VALUE` of one hierarchy; an empty value removes that file's entries, or all of them.
-pub(super) fn set(list: &mut Limits, rest: &str, value: &str) -> Result<(), Fault> {
+pub(super) fn set(list: &mut Pairs, rest: &str, value: &str) -> Result<(), Fault> {
     match rest.strip_prefix('.') {
         _ if value.is_empty() => clear(list, rest),
         Some(file) if !file.is_empty() => {
-            list.push((file.to_owned(), value.to_owned()));
+            list.push(file, value);
             Ok(())
         }
         Some(_) => Err(ValueError::expected(
@@ -26,7 +24,7 @@ pub(super) fn set(list: &mut Limits, rest: &str, value: &str) -> Result<(), Faul
     }
 }
 
-pub(super) fn clear(list: &mut Limits, rest: &str) -> Result<(), Fault> {
+pub(super) fn clear(list: &mut Pairs, rest: &str) -> Result<(), Fault> {
     match rest.strip_prefix('.') {
         Some(file) => list.remove(file),
         None if rest.is_empty() => list.clear(),
@@ -35,7 +33,7 @@ pub(super) fn clear(list: &mut Limits, rest: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-fn show(list: &Limits, prefix: &str, rest: &str) -> Result<String, Fault> {
+fn show(list: &Pairs, prefix: &str, rest: &str) -> Result<String, Fault> {
     match rest.strip_prefix('.') {
         Some(file) => Ok(lines(list.of(file).map(|(_, v)| v))),
         None if rest.is_empty() => Ok(lines(

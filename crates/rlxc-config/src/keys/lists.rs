@@ -1,18 +1,18 @@
 //! `lxc.environment*` and `lxc.hook*`.
 
 use super::{Fault, KeyRow, lines};
-use crate::config::{Config, HookKind};
+use crate::config::{Config, HookKind, Pairs};
 use crate::error::ValueError;
 use crate::value;
 
 /// `NAME=VALUE`, or `NAME` to take it from the caller's environment now.
-fn environment(list: &mut Vec<(String, String)>, value: &str) -> Result<(), Fault> {
+fn environment(list: &mut Pairs, value: &str) -> Result<(), Fault> {
     if value.is_empty() {
         list.clear();
         return Ok(());
     }
-    let entry = match value.split_once('=') {
-        Some((name, text)) => (name.to_owned(), text.to_owned()),
+    match value.split_once('=') {
+        Some((name, text)) => list.push(name, text),
         None => {
             let inherited = std::env::var_os(value).ok_or_else(|| {
                 ValueError::new(format!(
@@ -20,10 +20,9 @@ fn environment(list: &mut Vec<(String, String)>, value: &str) -> Result<(), Faul
                 ))
                 .errno(libc::ENOENT)
             })?;
-            (value.to_owned(), inherited.to_string_lossy().into_owned())
+            list.push(value, inherited.to_string_lossy());
         }
-    };
-    list.push(entry);
+    }
     Ok(())
 }
 

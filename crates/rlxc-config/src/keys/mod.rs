@@ -1,11 +1,11 @@
 //! The key table: one row a key, in LXC's look-up order. Everything about a key is read off its row.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::LazyLock;
 
 use crate::config::Config;
 use crate::error::ValueError;
+
+use index::INDEX;
 
 /// Why a handler refuses; the caller adds the key's name.
 #[derive(Debug)]
@@ -131,6 +131,7 @@ macro_rules! list_key {
 mod basic;
 mod cgroup;
 pub(crate) mod effect;
+mod index;
 mod lists;
 pub(crate) mod mount;
 mod namespace;
@@ -177,48 +178,17 @@ static GROUPS: [&[KeyRow]; 17] = [
 pub static KEY_TABLE: LazyLock<Vec<&'static KeyRow>> =
     LazyLock::new(|| GROUPS.iter().copied().flatten().collect());
 
-/// FNV-1a: the keys are short and trusted, so the standard hasher's resistance buys nothing here.
-#[derive(Debug)]
-pub(crate) struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Hasher for Fnv {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-}
-
-type Index = HashMap<&'static str, &'static KeyRow, BuildHasherDefault<Fnv>>;
-
-static INDEX: LazyLock<Index> =
-    LazyLock::new(|| KEY_TABLE.iter().map(|row| (row.name, *row)).collect());
-
-static PREFIXES: LazyLock<Vec<&'static KeyRow>> =
-    LazyLock::new(|| KEY_TABLE.iter().copied().filter(|row| row.prefix).collect());
-
 /// The row of `key` and the key's part after the row's name.
 pub(crate) fn lookup(key: &str) -> Option<(&'static KeyRow, &str)> {
     if let Some(row) = INDEX.get(key) {
         return Some((row, ""));
     }
-    PREFIXES
-        .iter()
-        .find_map(|row| Some((*row, key.strip_prefix(row.name)?)))
+    INDEX.family(key)
 }
 
 /// Whether a key below `lxc.cgroup.` is a setting of its own and no v1 limit.
 pub(crate) fn is_cgroup_setting(key: &str) -> bool {
-    INDEX.contains_key(key)
+    INDEX.get(key).is_some()
 }
 
 /// Whether `name` is a key that can be set (`lxc_config_item_is_supported`): a key of the table, or a

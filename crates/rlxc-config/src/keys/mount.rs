@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 
-use super::{Fault, KeyRow, text};
+use super::{Fault, KeyRow, lines, text};
 use crate::config::{AutoMounts, auto_mount as bit};
 use crate::error::ValueError;
 use crate::paths;
@@ -161,14 +161,15 @@ pub(super) const ROWS: &[KeyRow] = &[
         },
         |c, _| Ok(shown_auto(c.mounts.auto.bits)),
         |c, _| { c.mounts.auto = AutoMounts::default(); Ok(()) }),
-    list_key!(
-        "lxc.mount.entry",
-        mounts.entries,
-        "a line as in fstab(5)",
-        "0.1",
+    row!("lxc.mount.entry", list; "a line as in fstab(5)", "none", "0.1",
         "A mount made in the container; a target without leading / is below its rootfs.",
-        "/srv/data srv/data none bind,create=dir 0 0"
-    ),
+        "/srv/data srv/data none bind,create=dir 0 0",
+        |c, _, v| {
+            if v.is_empty() { c.mounts.entries.clear(); } else { c.mounts.entries.push(v); }
+            Ok(())
+        },
+        |c, _| Ok(lines(c.mounts.entries.iter())),
+        |c, _| { c.mounts.entries.clear(); Ok(()) }),
     row!("lxc.mount.fstab"; "a path", "unset", "2.1",
         "File in the form of fstab(5) with mounts for the container.", "/etc/lxc/fstab",
         |c, _, v| {

@@ -2,7 +2,7 @@
 //! `lxc.start.*`, `lxc.tty.*`, `lxc.uts`, `lxc.sysctl`, `lxc.proc`.
 
 use super::{Fault, KeyRow, lines, text};
-use crate::config::{Config, Named};
+use crate::config::{Config, Pairs};
 use crate::error::ValueError;
 use crate::signal::Signal;
 use crate::value;
@@ -148,11 +148,11 @@ fn shown_limit(limit: Option<u64>) -> String {
     limit.map_or_else(|| "unlimited".to_owned(), |n| n.to_string())
 }
 
-fn shown_pair((_, soft, hard): &(String, Option<u64>, Option<u64>)) -> String {
+fn shown_pair((_, soft, hard): (&str, Option<u64>, Option<u64>)) -> String {
     if soft == hard {
-        shown_limit(*soft)
+        shown_limit(soft)
     } else {
-        format!("{}:{}", shown_limit(*soft), shown_limit(*hard))
+        format!("{}:{}", shown_limit(soft), shown_limit(hard))
     }
 }
 
@@ -165,14 +165,12 @@ fn member(rest: &str) -> Result<Option<&str>, Fault> {
     }
 }
 
-fn named(rest: &str, what: &str) -> Result<String, Fault> {
+fn named<'a>(rest: &'a str, what: &str) -> Result<&'a str, Fault> {
     match member(rest)? {
-        Some(name) if !name.is_empty() => Ok(name.to_owned()),
+        Some(name) if !name.is_empty() => Ok(name),
         _ => Err(ValueError::new(format!("expected {what} after the last dot of the key")).into()),
     }
 }
-
-type Pairs = Named<(String, String)>;
 
 fn clear_pairs(list: &mut Pairs, rest: &str) -> Result<(), Fault> {
     match member(rest)? {
@@ -184,7 +182,7 @@ fn clear_pairs(list: &mut Pairs, rest: &str) -> Result<(), Fault> {
 
 fn show_pairs(list: &Pairs, prefix: &str, rest: &str) -> Result<String, Fault> {
     Ok(match member(rest)? {
-        Some(name) => list.of(name).map(|(_, v)| v.as_str()).collect(),
+        Some(name) => list.of(name).map(|(_, v)| v).collect(),
         None => lines(list.iter().map(|(n, v)| format!("{prefix}.{n} = {v}"))),
     })
 }
@@ -214,7 +212,7 @@ pub(super) const PRLIMIT_PTY: &[KeyRow] = &[
             return Err(ValueError::expected("the name of a resource after the key").into());
         };
         let (soft, hard) = value::prlimit(v)?;
-        c.prlimits.put((name.to_owned(), soft, hard));
+        c.prlimits.put(name, soft, hard);
         Ok(())
     },
     |c, rest| Ok(match member(rest)? {
@@ -309,7 +307,7 @@ pub(super) const SIGNAL_TO_PROC: &[KeyRow] = &[
         |c, rest, v| {
             if v.is_empty() { return clear_pairs(&mut c.sysctl, rest); }
             let name = named(rest, "the name of a kernel parameter")?;
-            c.sysctl.put((name, v.to_owned()));
+            c.sysctl.put(name, v);
             Ok(())
         },
         |c, rest| show_pairs(&c.sysctl, "lxc.sysctl", rest),
@@ -319,7 +317,7 @@ pub(super) const SIGNAL_TO_PROC: &[KeyRow] = &[
         |c, rest, v| {
             if v.is_empty() { return clear_pairs(&mut c.procfs, rest); }
             let name = named(rest, "the name of a file in /proc/PID")?;
-            c.procfs.push((name, v.to_owned()));
+            c.procfs.push(name, v);
             Ok(())
         },
         |c, rest| show_pairs(&c.procfs, "lxc.proc", rest),

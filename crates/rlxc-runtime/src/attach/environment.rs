@@ -72,8 +72,8 @@ mod tests {
         let own = [("PATH", "/mine"), ("TERM", "dumb"), ("A", "1")]
             .map(|(name, value)| (name.into(), value.into()));
         let config = Config {
-            environment: vec![("A".into(), "2".into()), ("B".into(), "x=y".into())],
-            environment_runtime: vec![("C".into(), "3".into())],
+            environment: vec![("A".into(), "2".into()), ("B".into(), "x=y".into())].into(),
+            environment_runtime: vec![("C".into(), "3".into())].into(),
             ..Config::default()
         };
         let list = merge(own.into_iter(), &config, options).unwrap();

@@ -278,11 +278,11 @@ fn init(input: &PlanInput<'_>, config: &Config) -> Result<InitPlan, PlanError> {
 
 fn init_environment(config: &Config) -> Vec<(String, String)> {
     let mut environment: Vec<(String, String)> = Vec::new();
-    let own = [("container".to_owned(), "lxc".to_owned())];
+    let own = [("container", "lxc")];
     let configured = config.environment.iter().chain(&config.environment_runtime);
-    for (name, value) in configured.cloned().chain(own) {
-        environment.retain(|(known, _)| *known != name);
-        environment.push((name, value));
+    for (name, value) in configured.chain(own) {
+        environment.retain(|(known, _)| known != name);
+        environment.push((name.to_owned(), value.to_owned()));
     }
     environment
 }
@@ -332,11 +332,11 @@ mod tests {
     fn targets_outside_the_rootfs_are_left_out() {
         let mut config = Config::default();
         config.rootfs.path = Some("/l/c/rootfs".into());
-        config.mounts.entries = vec![
-            "/a b none bind 0 0".into(),
-            "/a /l/c/rootfs/x none bind 0 0".into(),
-            "/a /etc none bind 0 0".into(),
-        ];
+        config.mounts.entries = rlxc_config::Texts::from_iter([
+            "/a b none bind 0 0",
+            "/a /l/c/rootfs/x none bind 0 0",
+            "/a /etc none bind 0 0",
+        ]);
         let plan = compute(&config, 0).expect("a plan");
         let targets: Vec<&str> = plan
             .mounts

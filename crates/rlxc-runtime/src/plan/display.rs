@@ -102,7 +102,7 @@ impl Plan {
             writeln!(f, "limit        cgroup2 {file} = {value}")?;
         }
         for (name, soft, hard) in &self.config.prlimits {
-            let show = |limit: &Option<u64>| limit.map_or("unlimited".into(), |n| n.to_string());
+            let show = |limit: Option<u64>| limit.map_or("unlimited".into(), |n| n.to_string());
             writeln!(f, "limit        {name} {}:{}", show(soft), show(hard))?;
         }
         Ok(())

@@ -34,7 +34,7 @@ pub(super) fn steps(
         "proc dev/.lxc/proc proc create=dir,optional 0 0",
         "sys dev/.lxc/sys sysfs create=dir,optional 0 0",
     ]);
-    let entries = config.mounts.entries.iter().map(String::as_str);
+    let entries = config.mounts.entries.iter();
     for line in entries.chain(nesting.into_iter().flatten()) {
         push_entry(&mut steps, "lxc.mount.entry", line)?;
     }

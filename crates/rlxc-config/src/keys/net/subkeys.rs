@@ -210,7 +210,7 @@ pub const SUBKEYS: &[NetKeyRow] = &[
         |nic| nic.up = false),
     sub!("hwaddr"; "a MAC address; each x becomes a random digit", "random", "2.1",
         "Hardware address in the container.", "10:66:6a:xx:xx:xx",
-        |nic, v| { nic.hwaddr = Some(hwaddr::fill(v)); Ok(()) },
+        |nic, v| { nic.hwaddr = Some(hwaddr::fill_text(v)); Ok(()) },
         |nic| Some(shown(nic.hwaddr.as_ref())),
         |nic| nic.hwaddr = None),
     sub!("link"; "an interface of the host", "unset", "2.1",
