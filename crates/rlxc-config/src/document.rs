@@ -1,7 +1,6 @@
 //! A configuration as text and as typed values, kept in step.
 
 use std::borrow::Cow;
-use std::ops::Range;
 use std::path::Path;
 
 use crate::config::Config;
@@ -11,6 +10,7 @@ use crate::keys::{self, Fault, KEY_TABLE};
 use crate::legacy;
 use crate::line::{Line, Lines};
 use crate::load::{self, Entered, Includes};
+use crate::reader::{Kept, Reader};
 use crate::save;
 use crate::text::Text;
 use crate::v1::{NO_V1, V1Limits, Warning, is_v1_limit};
@@ -434,7 +434,7 @@ impl Document {
     /// # Errors
     /// As [`Document::save`].
     pub fn save_unsynced(&self, path: &Path) -> Result<(), LoadError> {
-        save::save_unsynced(path, &self.text).map_err(|source| LoadError::Write {
+        save::save_unsynced(path, &self.text.bytes()).map_err(|source| LoadError::Write {
             path: path.to_owned(),
             source,
         })
@@ -477,66 +477,5 @@ pub(crate) fn failed(key: &str, value: &str, fault: Fault) -> KeyError {
         Fault::NotReadable => KeyError::NotReadable { key: owned },
         Fault::NoSuchNic => KeyError::NoSuchNic { key: owned },
         Fault::WrongType => KeyError::WrongType { key: owned },
-    }
-}
-
-/// One file on its way through [`Document::read_lines`].
-struct Reader<'a> {
-    path: &'a Path,
-    text: &'a [u8],
-    includes: &'a mut Includes,
-    /// What is kept of the text; `None` for an included file.
-    kept: Option<Kept>,
-}
-
-/// The parts of a text that are saved again.
-#[derive(Debug, Default)]
-struct Kept {
-    /// Whole lines with their ends; neighbours are one part.
-    parts: Vec<Range<usize>>,
-    /// Addresses to write over what stands there.
-    filled: Vec<(usize, Vec<u8>)>,
-}
-
-impl<'a> Reader<'a> {
-    fn new(path: &'a Path, text: &'a [u8], includes: &'a mut Includes) -> Self {
-        Self {
-            path,
-            text,
-            includes,
-            kept: None,
-        }
-    }
-
-    /// Keeps a line; of one with nothing but blanks only its end.
-    fn keep(&mut self, line: &Range<usize>, parsed: &Line) {
-        let Some(Kept { parts, .. }) = &mut self.kept else {
-            return;
-        };
-        let start = match parsed {
-            Line::Blank => line.end,
-            _ => line.start,
-        };
-        match parts.last_mut() {
-            Some(last) if last.end == start => last.end = line.end + 1,
-            _ => parts.push(start..line.end + 1),
-        }
-    }
-
-    #[cold]
-    fn place(&self, line: usize, column: usize) -> Location {
-        Location {
-            file: self.path.to_owned(),
-            line,
-            column: column + 1,
-        }
-    }
-
-    #[cold]
-    fn located(&self, line: usize, column: usize, source: LineError) -> LoadError {
-        LoadError::Line {
-            at: self.place(line, column),
-            source: Box::new(source),
-        }
     }
 }

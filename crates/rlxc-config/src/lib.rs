@@ -31,6 +31,7 @@ mod line;
 mod load;
 mod mount_entry;
 pub mod paths;
+mod reader;
 mod save;
 mod signal;
 mod text;
