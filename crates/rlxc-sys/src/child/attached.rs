@@ -8,6 +8,9 @@ use std::ptr::{self, null, null_mut};
 use nix::errno::Errno;
 
 use super::task::{execute, shell};
+use crate::process::RawCloneArgs;
+use crate::process::flags::CLONE_INTO_CGROUP;
+
 use super::{AttachPlan, Callback, Groups, Ids, REPORT, Report, Seccomp, Step, Task};
 
 unsafe extern "C" {
@@ -225,27 +228,9 @@ fn sibling(plan: &AttachPlan<'_>, socket: RawFd) -> Result<i32, Failure> {
     clone_sibling(None)
 }
 
-/// The kernel's `struct clone_args` up to `cgroup`.
-#[repr(C)]
-#[derive(Default)]
-struct CloneArgs {
-    flags: u64,
-    pidfd: u64,
-    child_tid: u64,
-    parent_tid: u64,
-    exit_signal: u64,
-    stack: u64,
-    stack_size: u64,
-    tls: u64,
-    set_tid: u64,
-    set_tid_size: u64,
-    cgroup: u64,
-}
-
 /// Clones a sibling: the caller's parent becomes the new process's parent too.
 fn clone_sibling(cgroup: Option<RawFd>) -> Result<i32, Failure> {
     const PR_GET_TID_ADDRESS: c_int = 40;
-    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
     let mut tid: *mut c_int = null_mut();
     let mut flags = libc::CLONE_PARENT as u32;
     // The C library keeps the thread's id in memory; let the kernel put the new one there.
@@ -259,14 +244,14 @@ fn clone_sibling(cgroup: Option<RawFd>) -> Result<i32, Failure> {
         None => unsafe { raw_clone(c_ulong::from(flags) | libc::SIGCHLD as c_ulong, tid) },
         Some(cgroup) => {
             // With CLONE_PARENT the signal of the end is that of the caller.
-            let args = CloneArgs {
+            let args = RawCloneArgs {
                 flags: u64::from(flags) | CLONE_INTO_CGROUP,
                 child_tid: tid as u64,
                 cgroup: cgroup as u64,
-                ..CloneArgs::default()
+                ..RawCloneArgs::default()
             };
             // SAFETY: as `raw_clone`; the arguments have the kernel's layout and live through the call.
-            unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) }
+            unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<RawCloneArgs>()) }
         }
     };
     Ok(check(Step::Clone, pid)? as i32)
