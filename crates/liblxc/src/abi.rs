@@ -1,9 +1,10 @@
 //! `struct lxc_container` as LXC 7.0.0 lays it out, and what stands behind it.
 
+use std::cell::UnsafeCell;
 use std::ffi::{c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use rlxc::{Container, Error};
 
@@ -132,6 +133,24 @@ fn members() -> [Member; MEMBERS] {
     ]
 }
 
+/// What `lxc_conf` shows while there is a configuration: to programs that look behind the pointer,
+/// nothing is set. The size is beyond that of LXC's structure.
+#[repr(C, align(16))]
+struct Opaque(UnsafeCell<[u8; 1 << 16]>);
+
+// SAFETY: this library only takes the address.
+unsafe impl Sync for Opaque {}
+
+static CONFIGURATION: Opaque = Opaque(UnsafeCell::new([0; 1 << 16]));
+
+/// Programs test `lxc_conf` for NULL to see whether there is a configuration.
+fn shown(container: &Container) -> *mut c_void {
+    match container.document {
+        Some(_) => CONFIGURATION.0.get().cast(),
+        None => std::ptr::null_mut(),
+    }
+}
+
 impl Handle {
     /// A container object with one reference, for the caller to put.
     pub(crate) fn make(container: Container) -> *mut lxc_container {
@@ -143,7 +162,7 @@ impl Handle {
             slock: std::ptr::null_mut(),
             privlock: std::ptr::null_mut(),
             numthreads: 1,
-            lxc_conf: std::ptr::null_mut(),
+            lxc_conf: shown(&container),
             error_string: std::ptr::null_mut(),
             error_num: 0,
             daemonize: true,
@@ -157,26 +176,8 @@ impl Handle {
             close_all_fds: false,
             references: 1,
         };
-        let handle = Box::into_raw(Box::new(Self {
-            c,
-            inner: Mutex::new(inner),
-        }));
-        // SAFETY: just made, and nobody else has it yet.
-        unsafe { (*handle).show_document(&(*handle).lock()) };
-        handle.cast()
-    }
-
-    /// The Rust side; a panic in another thread has left it usable.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Programs test `lxc_conf` for NULL to see whether there is a configuration.
-    fn show_document(&mut self, inner: &Inner) {
-        self.c.lxc_conf = match inner.container.document {
-            Some(_) => (&raw mut self.c).cast(),
-            None => std::ptr::null_mut(),
-        };
+        let inner = Mutex::new(inner);
+        Box::into_raw(Box::new(Self { c, inner })).cast()
     }
 
     /// Frees the object with its strings.
@@ -219,10 +220,7 @@ pub(crate) unsafe fn call<T>(
         let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
         adopt(&mut inner, c);
         let result = job(&mut inner, c);
-        c.lxc_conf = match inner.container.document {
-            Some(_) => handle.cast(),
-            None => std::ptr::null_mut(),
-        };
+        c.lxc_conf = shown(&inner.container);
         result.map_err(|error| complain(c, &error))
     }));
     outcome.unwrap_or(Err(())).unwrap_or(failed)

@@ -1,6 +1,8 @@
-//! The monitor, carried inside the library: executed by the dynamic linker, the library is the program.
+//! The monitor and the storage worker, carried inside the library: executed by the dynamic linker, the
+//! library is the program.
 //!
-//! The small program beside the library or in its installed place is preferred: its memory is smaller.
+//! The small programs beside the library or in their installed place are preferred: their memory is
+//! smaller.
 
 use std::ffi::{c_char, c_int};
 use std::process::ExitCode;
@@ -64,6 +66,10 @@ extern "C" fn main(
     _argv: *const *const c_char,
     _envp: *const *const c_char,
 ) -> c_int {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(rlxc::carried::WORKER) {
+        return rlxc::worker_main(&arguments.collect::<Vec<_>>());
+    }
     let code = rlxc::monitor_main();
     let number = (0..=u8::MAX).find(|number| ExitCode::from(*number) == code);
     c_int::from(number.unwrap_or(1))

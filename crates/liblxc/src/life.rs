@@ -50,7 +50,6 @@ pub(crate) unsafe extern "C" fn start(
             close_all_fds: wishes.close_all_fds,
             ..crate::log::start_options()
         };
-        rlxc::object_is_monitor();
         let status = apart(c, None, true, |container| {
             Ok(Some(container.start(&options)?.status))
         });

@@ -10,6 +10,7 @@ static CONSTRUCTOR: extern "C" fn(c_int, *const *const c_char, *const *const c_c
 
 extern "C" fn constructor(_argc: c_int, argv: *const *const c_char, envp: *const *const c_char) {
     const NAME: &[u8] = b"LXC_MEMFD_REXEC";
+    rlxc::carried::object_is_program();
     // Rust's own environment is not set up yet; a program without the variable pays for this walk
     // only.
     let mut at = envp;

@@ -26,7 +26,7 @@ mod sync;
 pub mod terminal;
 
 pub use error::StartError;
-pub use locate::{monitor_program, object_is_monitor};
+pub use locate::monitor_program;
 pub use plan::{HostFacts, Mode, Plan, PlanError, PlanInput};
 pub use report::Timing;
 pub use root::Root;

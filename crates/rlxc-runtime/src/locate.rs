@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use rlxc_config::paths;
@@ -15,33 +14,14 @@ use crate::error::{Context, StartError};
 
 const PROGRAM: &str = "rlxc-monitor";
 
-/// The dynamic linker by which a shared library that is a program too is executed.
-#[cfg(target_arch = "x86_64")]
-const LOADER: Option<&CStr> = Some(c"/lib64/ld-linux-x86-64.so.2");
-#[cfg(target_arch = "aarch64")]
-const LOADER: Option<&CStr> = Some(c"/lib/ld-linux-aarch64.so.1");
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-const LOADER: Option<&CStr> = None;
-
-static CARRIED: AtomicBool = AtomicBool::new(false);
-
-/// Says that the object that this code lies in can be executed as the monitor: a library that was
-/// dropped in alone needs no program beside it.
-pub fn object_is_monitor() {
-    CARRIED.store(true, Ordering::Relaxed);
-}
-
 /// The monitor's program, and the loader to execute it by if it is a library.
 pub(crate) fn monitor_to_execute() -> Result<(PathBuf, Option<&'static CStr>), StartError> {
-    monitor_program()
-        .map(|program| (program, None))
-        .or_else(|error| {
-            let carried = CARRIED.load(Ordering::Relaxed);
-            match (rlxc_sys::process::own_object(), LOADER) {
-                (Some(object), Some(loader)) if carried => Ok((object, Some(loader))),
-                _ => Err(error),
-            }
-        })
+    match monitor_program() {
+        Ok(program) => Ok((program, None)),
+        Err(error) => rlxc_sys::carried::object()
+            .map(|(object, loader)| (object, Some(loader)))
+            .ok_or(error),
+    }
 }
 
 /// The monitor's program: beside the running executable or the loaded library, or installed.

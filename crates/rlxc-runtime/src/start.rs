@@ -1,11 +1,11 @@
 //! The caller's part of a start: from a plan to a running monitor.
 
-use std::ffi::{CStr, CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, SealFlag};
@@ -38,8 +38,9 @@ const LEFT_CGROUPS: Duration = Duration::from_secs(1);
 /// What the monitor gets: all have numbers that survive its exec.
 struct Handover {
     program: OwnedFd,
-    /// The dynamic linker, when the program is a library
-    loader: Option<&'static CStr>,
+    /// The dynamic linker, when the program is a library. What runs it lies in the container's
+    /// process list for a moment: no more writable than the program itself.
+    loader: Option<OwnedFd>,
     dir: PathBuf,
     socket: OwnedFd,
     plan: OwnedFd,
@@ -64,11 +65,11 @@ pub fn start(plan: &Plan) -> Result<Started, StartError> {
         handover.plan.as_fd(),
         theirs.as_fd(),
     ];
-    let path = match handover.loader {
+    let path = match &handover.loader {
         // The loader opens the library by the descriptor's name.
         Some(loader) => {
             inherit.push(handover.program.as_fd());
-            loader.to_owned()
+            exec_path(loader)
         }
         None => exec_path(&handover.program),
     };
@@ -146,7 +147,7 @@ pub fn start_exec(plan: &Plan) -> Result<std::convert::Infallible, StartError> {
     let handover = prepare(plan)?;
     let argv = arguments(plan, &handover, None)?;
     let environment = environment(std::env::vars_os())?;
-    let program = handover.loader.map(|_| &handover.program);
+    let program = handover.loader.as_ref().map(|_| &handover.program);
     for fd in [&handover.socket, &handover.plan]
         .into_iter()
         .chain(program)
@@ -154,16 +155,15 @@ pub fn start_exec(plan: &Plan) -> Result<std::convert::Infallible, StartError> {
         use nix::fcntl::{FdFlag, fcntl};
         fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).at("monitor", "fcntl")?;
     }
-    let path = match handover.loader {
-        Some(loader) => loader.to_owned(),
-        None => exec_path(&handover.program),
-    };
+    let path = exec_path(handover.loader.as_ref().unwrap_or(&handover.program));
     nix::unistd::execve(&path, &argv, &environment).at("monitor", "rlxc-monitor")
 }
 
 fn prepare(plan: &Plan) -> Result<Handover, StartError> {
     let (path, loader) = monitor_to_execute()?;
     let program = open_read_only(&path)?;
+    let loader = loader.map(|loader| open_read_only(Path::new(OsStr::from_bytes(loader.to_bytes()))));
+    let loader = loader.transpose()?;
     let listener = Listener::bind(&plan.lxcpath, &plan.name).map_err(|error| {
         let running = matches!(error, rlxc_monitor::Error::AlreadyRunning { .. });
         let error = StartError::from_error("command socket", &plan.name, &error);

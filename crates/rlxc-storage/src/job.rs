@@ -1,6 +1,6 @@
 //! Jobs: what is done to storage, here or in the worker program.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -193,9 +193,9 @@ fn run_finding(job: &Job, found: &mut Vec<Change>) -> Result<()> {
 }
 
 fn run_worker(job: &Job, found: &mut Vec<Change>) -> Result<()> {
-    let program = worker_program()?;
+    let program = Program::find()?;
     let failed = |reason: String| Error::Worker {
-        program: program.clone(),
+        program: program.path.clone(),
         reason,
     };
     let own = Progress::default();
@@ -242,7 +242,7 @@ fn run_worker(job: &Job, found: &mut Vec<Change>) -> Result<()> {
 
 /// Starts the worker; its pid, and where it reports.
 fn start_worker(
-    program: &Path,
+    program: &Program,
     json: &str,
     failed: &dyn Fn(String) -> Error,
 ) -> Result<(i32, std::io::PipeReader)> {
@@ -259,20 +259,43 @@ fn start_worker(
         })?;
     let text = |text: &[u8]| CString::new(text).map_err(|e| failed(e.to_string()));
     let number = writer.as_raw_fd().to_string();
-    let argv = [
-        text(b"rlxc-worker")?,
-        text(number.as_bytes())?,
-        text(json.as_bytes())?,
-    ];
+    let path = text(program.path.as_os_str().as_bytes())?;
+    let mut argv = vec![text(b"rlxc-worker")?];
+    if program.loader.is_some() {
+        argv.extend([path.clone(), text(rlxc_sys::carried::WORKER.as_bytes())?]);
+    }
+    argv.extend([text(number.as_bytes())?, text(json.as_bytes())?]);
     let environment = std::env::vars_os().filter_map(|(name, value)| {
         let line = [name.into_vec(), value.into_vec()].join(&b'=');
         CString::new(line).ok()
     });
     let environment: Vec<_> = environment.collect();
-    let path = text(program.as_os_str().as_bytes())?;
-    let child = rlxc_sys::process::spawn(&path, &argv, &environment, &[writer.as_fd()])
+    let executed = program.loader.unwrap_or(&path);
+    let child = rlxc_sys::process::spawn(executed, &argv, &environment, &[writer.as_fd()])
         .map_err(|e| failed(e.to_string()))?;
     Ok((child, reader))
+}
+
+/// What is executed as the worker.
+struct Program {
+    path: PathBuf,
+    /// The dynamic linker, when the program is the library that this code lies in.
+    loader: Option<&'static CStr>,
+}
+
+impl Program {
+    fn find() -> Result<Self> {
+        match worker_program() {
+            Ok(path) => Ok(Self { path, loader: None }),
+            Err(error) => match rlxc_sys::carried::object() {
+                Some((path, loader)) => Ok(Self {
+                    path,
+                    loader: Some(loader),
+                }),
+                None => Err(error),
+            },
+        }
+    }
 }
 
 /// Beside the running program or library, or installed; the environment has no say in it.

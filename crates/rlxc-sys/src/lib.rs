@@ -7,6 +7,7 @@
 pub mod bpf;
 pub mod btrfs;
 pub mod capability;
+pub mod carried;
 pub mod child;
 pub mod exec;
 pub mod fork;

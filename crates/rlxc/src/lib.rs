@@ -53,7 +53,13 @@ pub use rlxc_network::live::Family;
 pub use rlxc_runtime::attach;
 pub use rlxc_runtime::control::{self as runtime_control, Halt, Outcome, Reception};
 pub use rlxc_runtime::monitor::main as monitor_main;
-pub use rlxc_runtime::object_is_monitor;
 pub use rlxc_runtime::terminal;
 pub use rlxc_runtime::{Mode, Plan, StartError, Started, Timing};
 pub use rlxc_storage::{Backend, Capabilities, Change, ChangeKind, Progress, Specs};
+pub use rlxc_sys::carried;
+
+/// The whole life of the storage worker, for an object that carries it: its exit status.
+#[must_use]
+pub fn worker_main(arguments: &[String]) -> i32 {
+    rlxc_storage::Job::serve(arguments)
+}

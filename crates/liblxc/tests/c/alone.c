@@ -1,22 +1,56 @@
-/* Starts a container, runs a command in it, stops and destroys it. Arguments: template, lxcpath; with a
- * further one before them the container is only made. */
+/* A container's life, with ids of the host and with mapped ones, where nothing but the library is there.
+ * Arguments: template, lxcpath. */
 #include "check.h"
+
+static void say(struct lxc_container *c)
+{
+	if (c && c->error_string)
+		fprintf(stderr, "%s\n", c->error_string);
+}
+
+static void life(const char *name, const char *template, const char *lxcpath, bool mapped)
+{
+	struct lxc_container *c = lxc_container_new(name, lxcpath), *copy;
+	CHECK(c->set_config_item(c, "lxc.net.0.type", "empty"));
+	if (mapped) {
+		CHECK(c->set_config_item(c, "lxc.idmap", "u 0 500000 65536"));
+		CHECK(c->set_config_item(c, "lxc.idmap", "g 0 500000 65536"));
+	}
+	CHECK(c->createl(c, template, NULL, NULL, LXC_CREATE_QUIET, NULL));
+	say(c);
+	CHECK(c->start(c, 0, NULL));
+	say(c);
+	int status = c->attach_run_waitl(c, NULL, "/bin/sh", "sh", "-c", "exit 5", NULL);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 5);
+	CHECK(c->stop(c));
+	char other[64];
+	snprintf(other, sizeof(other), "%s-copy", name);
+	copy = c->clone(c, other, NULL, 0, NULL, NULL, 0, NULL);
+	say(c);
+	CHECK(copy && copy->is_defined(copy));
+	if (copy) {
+		CHECK(copy->destroy(copy));
+		say(copy);
+		EQUAL(lxc_container_put(copy), 1);
+	}
+	copy = c->clone(c, other, NULL, LXC_CLONE_SNAPSHOT, "overlay", NULL, 0, NULL);
+	say(c);
+	CHECK(copy && copy->is_defined(copy));
+	if (copy) {
+		CHECK(!c->destroy(c));
+		CHECK(copy->destroy(copy));
+		EQUAL(lxc_container_put(copy), 1);
+	}
+	CHECK(c->destroy(c));
+	say(c);
+	EQUAL(lxc_container_put(c), 1);
+}
 
 int main(int argc, char **argv)
 {
-	struct lxc_container *c = lxc_container_new("rlxc-lib-alone", argv[argc - 1]);
-	if (argc > 3) {
-		CHECK(c->set_config_item(c, "lxc.net.0.type", "empty"));
-		CHECK(c->createl(c, argv[argc - 2], NULL, NULL, LXC_CREATE_QUIET, NULL));
-	} else {
-		CHECK(c->start(c, 0, NULL));
-		if (c->error_string)
-			fprintf(stderr, "%s\n", c->error_string);
-		int status = c->attach_run_waitl(c, NULL, "/bin/sh", "sh", "-c", "exit 5", NULL);
-		CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 5);
-		CHECK(c->stop(c));
-		CHECK(c->destroy(c));
-	}
-	EQUAL(lxc_container_put(c), 1);
+	if (argc != 3)
+		return 2;
+	life("rlxc-lib-alone", argv[1], argv[2], false);
+	life("rlxc-lib-mapped", argv[1], argv[2], true);
 	return report("alone");
 }

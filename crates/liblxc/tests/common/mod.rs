@@ -147,6 +147,8 @@ exec \"$@\"
         .args(["-m", "-p", "-f", "-n", "--kill-child", "--mount-proc"])
         .args(["--propagation", "private", "sh", "-c", SETUP, "sh"])
         .arg(program)
+        // What a client writes by a relative or broken path goes with the folder.
+        .current_dir(drop.path())
         .env("LD_LIBRARY_PATH", drop.path());
     command
 }
