@@ -43,27 +43,29 @@ pub(crate) unsafe extern "C" fn restore(
         let options = MigrateOptions {
             directory,
             verbose,
+            log: crate::log::start_options(),
             ..MigrateOptions::default()
         };
         apart(c, false, true, |container| {
-            container.restore(&options).map(|()| true)
+            container.restore(&options).map(|_| true)
         })
     }
 }
 
-/// `struct migrate_opts`.
+/// `struct migrate_opts`. Its truth values are bytes here: a caller may leave what a command does not look
+/// at as it happens to be.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MigrateOpts {
     directory: *const c_char,
-    verbose: bool,
-    stop: bool,
+    verbose: u8,
+    stop: u8,
     predump_dir: *const c_char,
     pageserver_address: *const c_char,
     pageserver_port: *const c_char,
-    preserves_inodes: bool,
+    preserves_inodes: u8,
     action_script: *const c_char,
-    disable_skip_in_flight: bool,
+    disable_skip_in_flight: u8,
     ghost_limit: u64,
     features_to_check: u64,
 }
@@ -76,7 +78,7 @@ const _: () = assert!(size_of::<MigrateOpts>() == 80);
 /// `options` has `size` bytes.
 unsafe fn known(options: *const MigrateOpts, size: usize) -> Result<MigrateOpts, c_int> {
     let ours = size_of::<MigrateOpts>();
-    // SAFETY: all zeros is valid for pointers, booleans and numbers; what is read is there by the
+    // SAFETY: all zeros is valid for pointers and numbers; what is read is there by the
     // caller's word.
     unsafe {
         let bytes = options.cast::<u8>();
@@ -131,8 +133,8 @@ pub(crate) unsafe extern "C" fn migrate(
         let server = (text(given.pageserver_address), text(given.pageserver_port));
         let options = MigrateOptions {
             directory,
-            verbose: given.verbose,
-            stop: given.stop,
+            verbose: given.verbose != 0,
+            stop: given.stop != 0,
             predump_dir: path(given.predump_dir),
             page_server: match server {
                 (Some(address), Some(port)) => Some((address.to_owned(), port.to_owned())),
@@ -140,15 +142,17 @@ pub(crate) unsafe extern "C" fn migrate(
             },
             action_script: path(given.action_script),
             ghost_limit: given.ghost_limit,
-            preserves_inodes: given.preserves_inodes,
-            skip_in_flight: !given.disable_skip_in_flight,
+            preserves_inodes: given.preserves_inodes != 0,
+            skip_in_flight: given.disable_skip_in_flight == 0,
+            foreground: false,
+            log: crate::log::start_options(),
         };
         apart(c, 1, true, |container| {
             if container.is_running() == (command == RESTORE) {
-                return Ok(-libc::EINVAL);
+                return Ok(-1);
             }
             match command {
-                RESTORE => container.restore(&options)?,
+                RESTORE => container.restore(&options).map(drop)?,
                 _ => container.migrate(action, &options)?,
             }
             Ok(0)

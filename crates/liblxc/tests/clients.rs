@@ -57,12 +57,8 @@ fn the_functions_of_the_haskell_binding_answer_through_their_slots() {
 
 const GO_LXC: &str = "/usr/share/gocode/src/gopkg.in/lxc/go-lxc.v2";
 
-/// What go-lxc's tests need of the host besides: counters of links, addresses, a template without
-/// downloads.
+/// What go-lxc's tests need of the host besides: addresses, terminals.
 const GO_SETUP: &str = "\
-mkdir /run/lxc/sys && mount -t sysfs sysfs /run/lxc/sys
-mount --bind /run/lxc/sys/devices/virtual/net /sys/devices/virtual/net
-mount --bind /run/lxc/sys/class/net /sys/class/net
 cat > /etc/lxc/default.conf <<END
 lxc.net.0.type = veth
 lxc.net.0.link = lxcbr0

@@ -125,7 +125,22 @@ impl Cgroups {
         pid: i32,
         missing: Option<&Entrance>,
     ) -> Result<(), StartError> {
-        let Some(cgroups) = &mut self.cgroups else {
+        self.move_monitor()?;
+        if let Some(entrance) = missing {
+            entrance.enter_v2(pid).at(ENTER, "the container")?;
+        }
+        self.limit(plan)
+    }
+
+    /// As [`Cgroups::enter`] for a container whose processes criu moves: the monitor alone.
+    pub(crate) fn enter_restored(&mut self, plan: &Plan) -> Result<(), StartError> {
+        self.move_monitor()?;
+        self.limit(plan)
+    }
+
+    /// The monitor itself, if it was not born in its cgroup2.
+    fn move_monitor(&mut self) -> Result<(), StartError> {
+        let Some(cgroups) = &self.cgroups else {
             return Ok(());
         };
         if self.monitor == Place::OnlyV1 {
@@ -136,9 +151,13 @@ impl Cgroups {
                 .at(ENTER, "the monitor")?;
             self.monitor = Place::Inside;
         }
-        if let Some(entrance) = missing {
-            entrance.enter_v2(pid).at(ENTER, "the container")?;
-        }
+        Ok(())
+    }
+
+    fn limit(&self, plan: &Plan) -> Result<(), StartError> {
+        let Some(cgroups) = &self.cgroups else {
+            return Ok(());
+        };
         let config = &plan.config;
         let limits = "cgroup limits";
         cgroups

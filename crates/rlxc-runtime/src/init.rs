@@ -11,6 +11,9 @@ mod mounts;
 mod rootfs;
 mod terminals;
 
+pub(crate) use exec::reset_signals;
+pub(crate) use rootfs::make_slave;
+
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::sched::{CloneFlags, unshare};

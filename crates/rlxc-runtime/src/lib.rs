@@ -7,6 +7,7 @@
 pub mod attach;
 mod cgroup;
 pub mod control;
+pub mod criu;
 mod error;
 mod hooks;
 mod idmap;

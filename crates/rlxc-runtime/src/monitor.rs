@@ -7,6 +7,7 @@ mod clone;
 mod core;
 mod end;
 mod events;
+mod restore;
 mod steps;
 
 use std::fs::File;
@@ -179,6 +180,8 @@ struct Monitor {
     raw: Option<crate::terminal::RawMode>,
     /// Whether the start has failed.
     aborted: bool,
+    /// Whether the checkpoint has been used: what follows a reboot is a start.
+    restored: bool,
     /// Whether the monitor has a mount namespace of its own already.
     unshared: bool,
     /// The caller's descriptors that init gets: in the foreground, without `close_all_fds`.
@@ -225,6 +228,7 @@ impl Monitor {
                 settle_at: None,
                 raw: None,
                 aborted: false,
+                restored: false,
                 unshared: false,
                 dir: None,
             }),

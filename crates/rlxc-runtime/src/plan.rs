@@ -67,6 +67,9 @@ pub struct Plan {
     pub log_level: Option<u8>,
     /// What the log lines of the monitor begin with.
     pub log_prefix: String,
+    /// A restore from a checkpoint in place of the first start.
+    #[serde(default)]
+    pub restore: Option<crate::criu::RestorePlan>,
     /// The configuration behind it: limits, filters, hooks, nics, environment.
     pub config: Config,
 }

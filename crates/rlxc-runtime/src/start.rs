@@ -162,7 +162,8 @@ pub fn start_exec(plan: &Plan) -> Result<std::convert::Infallible, StartError> {
 fn prepare(plan: &Plan) -> Result<Handover, StartError> {
     let (path, loader) = monitor_to_execute()?;
     let program = open_read_only(&path)?;
-    let loader = loader.map(|loader| open_read_only(Path::new(OsStr::from_bytes(loader.to_bytes()))));
+    let loader =
+        loader.map(|loader| open_read_only(Path::new(OsStr::from_bytes(loader.to_bytes()))));
     let loader = loader.transpose()?;
     let listener = Listener::bind(&plan.lxcpath, &plan.name).map_err(|error| {
         let running = matches!(error, rlxc_monitor::Error::AlreadyRunning { .. });

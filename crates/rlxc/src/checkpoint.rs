@@ -4,14 +4,17 @@
 //! criu(8).
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rlxc_config::MountEntry;
+use nix::errno::Errno;
+use rlxc_runtime::Started;
+use rlxc_runtime::criu::{self, Criu, Images, RestorePlan};
 
 use crate::container::Container;
 use crate::error::{Error, Result};
+use crate::start::StartOptions;
 
 /// What `migrate` is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,10 @@ pub struct MigrateOptions {
     pub preserves_inodes: bool,
     /// Leave out TCP connections that are just being made
     pub skip_in_flight: bool,
+    /// A restore lasts as long as the container
+    pub foreground: bool,
+    /// The log of the restored container's monitor, as for a start
+    pub log: StartOptions,
 }
 
 impl Default for MigrateOptions {
@@ -57,6 +64,18 @@ impl Default for MigrateOptions {
             ghost_limit: 0,
             preserves_inodes: false,
             skip_in_flight: true,
+            foreground: false,
+            log: StartOptions::default(),
+        }
+    }
+}
+
+impl MigrateOptions {
+    fn images(&self) -> Images {
+        Images {
+            directory: self.directory.clone(),
+            verbose: self.verbose,
+            action_script: self.action_script.clone(),
         }
     }
 }
@@ -64,11 +83,16 @@ impl Default for MigrateOptions {
 /// The features that [`criu_features`] knows, by their bits in LXC's header.
 const FEATURES: [(u64, &str); 2] = [(1, "mem_dirty_track"), (2, "lazy_pages")];
 
-/// Which of the `wanted` features (bits of LXC's header) criu and the kernel have.
+/// Which of the `wanted` features (bits of LXC's header) criu and the kernel have; none when one of them
+/// is not known here.
 ///
 /// # Errors
 /// [`Error::Program`] when criu cannot be run at all.
 pub fn criu_features(wanted: u64) -> Result<u64> {
+    let known = FEATURES.iter().fold(0, |all, (bit, _)| all | bit);
+    if wanted & !known != 0 {
+        return Ok(0);
+    }
     let mut found = 0;
     for (bit, name) in FEATURES.into_iter().filter(|(bit, _)| wanted & bit != 0) {
         let status = Command::new("criu")
@@ -90,81 +114,103 @@ impl Container {
     /// Writes a checkpoint by criu (the C API's `checkpoint` and `migrate`).
     ///
     /// # Errors
-    /// [`Error::NotRunning`]; [`Error::Program`] with what criu said.
+    /// [`Error::NotRunning`]; [`Error::Refused`] when the directory holds a checkpoint already;
+    /// [`Error::Start`] without a fitting criu or with links that it cannot dump; [`Error::Program`] with
+    /// what criu said.
     pub fn migrate(&self, action: Migrate, options: &MigrateOptions) -> Result<()> {
         let pid = self.need_init_pid()?;
-        std::fs::create_dir_all(&options.directory).map_err(Error::path(
-            "make the checkpoint directory",
-            &options.directory,
-        ))?;
         let name = match action {
             Migrate::PreDump => "pre-dump",
             Migrate::Dump => "dump",
         };
-        let mut words = common(name, options);
-        self.add_target(&mut words, pid, options)?;
+        if action == Migrate::Dump && options.directory.join("inventory.img").exists() {
+            let text = format!("{} holds a checkpoint already", options.directory.display());
+            return Err(Error::refused(Errno::EEXIST, text));
+        }
+        let criu = self.criu()?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&options.directory)
+            .map_err(Error::path(
+                "make the checkpoint directory",
+                &options.directory,
+            ))?;
+        let client = self.client();
+        let images = options.images();
+        let mut words = images.words(name, &mut |controller| {
+            client.limit_cgroup(Some(controller)).ok()
+        });
+        criu::add_mounts(&mut words, &self.config_or_default(), name);
+        words.extend(["-t".into(), pid.to_string().into()]);
+        if options.skip_in_flight && criu.skips_in_flight() {
+            words.push("--skip-in-flight".into());
+        }
+        if let Some(cgroup) = self.freezer_directory() {
+            words.extend(["--freeze-cgroup".into(), cgroup.into()]);
+        }
+        self.leave_console(&mut words, pid, options)?;
         add_dump(&mut words, action, options);
-        let log = options.directory.join(format!("{name}.log"));
-        run_criu(&words, &log)
+        run_criu(&criu, &words, &images, name)
     }
 
     /// Starts the container from a checkpoint.
     ///
     /// # Errors
-    /// [`Error::Running`]; [`Error::Refused`]: this version cannot restore.
-    pub fn restore(&self, options: &MigrateOptions) -> Result<()> {
+    /// [`Error::Running`]; [`Error::Start`] with the failed step, and with what criu said.
+    pub fn restore(&self, options: &MigrateOptions) -> Result<Started> {
         self.must_be_stopped()?;
-        Err(Error::Refused {
-            message: format!(
-                "restoring {} from {} is not possible: a restored container would have no monitor in this version",
-                self.name(),
-                options.directory.display()
-            ),
-            errno: nix::errno::Errno::ENOSYS as i32,
-            remedy: Some(
-                "restore with LXC's lxc-checkpoint, which reads the same images".to_owned(),
-            ),
-        })
+        let criu = self.criu()?;
+        let start = StartOptions {
+            daemonize: !options.foreground,
+            ..options.log.clone()
+        };
+        // The monitor has another working directory.
+        let directory = std::fs::canonicalize(&options.directory).map_err(Error::path(
+            "find the checkpoint directory",
+            &options.directory,
+        ))?;
+        let mut plan = self.plan(&start)?;
+        plan.restore = Some(RestorePlan {
+            criu,
+            images: Images {
+                directory,
+                ..options.images()
+            },
+        });
+        self.start_plan(&plan)
     }
 
-    /// What is to be dumped, and what of it lies outside.
-    fn add_target(
+    /// The program, if it can serve this container and this caller.
+    fn criu(&self) -> Result<Criu> {
+        let criu = Criu::find()?;
+        if !nix::unistd::geteuid().is_root() {
+            let text = "only root can dump or restore a container";
+            return Err(Error::refused(Errno::EPERM, text));
+        }
+        criu::check_links(&self.config_or_default())?;
+        Ok(criu)
+    }
+
+    /// The console's other end stays outside: criu gets its name, a restore finds it in `tty.info`.
+    fn leave_console(
         &self,
         words: &mut Vec<OsString>,
         pid: i32,
         options: &MigrateOptions,
     ) -> Result<()> {
-        words.extend(["-t".into(), pid.to_string().into()]);
-        if let Some(cgroup) = self.freezer_directory() {
-            words.extend(["--freeze-cgroup".into(), cgroup.into()]);
-        }
-        for entry in self.bind_mounts() {
-            let target = entry.target.trim_start_matches('/');
-            words.extend([
-                "--external".into(),
-                format!("mnt[/{target}]:{target}").into(),
-            ]);
-        }
-        words.extend(["--ext-mount-map".into(), "/dev/console:console".into()]);
-        // The console's other end stays outside: criu gets its name, a restore finds it in the file.
-        if let Ok(meta) = std::fs::metadata(format!("/proc/{pid}/root/dev/console")) {
-            let tty = format!("tty[{:x}:{:x}]", meta.rdev(), meta.dev());
-            let file = options.directory.join("tty.info");
-            std::fs::write(&file, &tty).map_err(Error::path("write", &file))?;
-            words.extend(["--external".into(), tty.into()]);
-        }
-        Ok(())
-    }
-
-    /// The mount entries that show something of the host.
-    fn bind_mounts(&self) -> Vec<MountEntry> {
-        let bind = nix::mount::MsFlags::MS_BIND.bits();
         let config = self.config_or_default();
-        let entries = config.mounts.entries.iter();
-        entries
-            .filter_map(|line| MountEntry::parse(line).ok())
-            .filter(|entry| entry.flags & bind != 0)
-            .collect()
+        if config.console.path.as_deref() == Some("none") {
+            return Ok(());
+        }
+        let console = format!("/proc/{pid}/root/dev/console");
+        let meta = std::fs::metadata(&console).map_err(Error::path("look at", &console))?;
+        let tty = format!("tty[{:x}:{:x}]", meta.rdev(), meta.dev());
+        let file = options.directory.join("tty.info");
+        std::fs::write(&file, &tty).map_err(Error::path("write", &file))?;
+        words.extend(["--ext-mount-map".into(), "/dev/console:console".into()]);
+        words.extend(["--external".into(), tty.into()]);
+        Ok(())
     }
 
     /// The directory of its freezer's cgroup: of v1 where it is mounted, else of v2.
@@ -184,10 +230,7 @@ impl Container {
 /// The options of both kinds of dump.
 fn add_dump(words: &mut Vec<OsString>, action: Migrate, options: &MigrateOptions) {
     if let Some(dir) = &options.predump_dir {
-        words.extend(["--prev-images-dir".into(), dir.into()]);
-    }
-    if options.predump_dir.is_some() || action == Migrate::PreDump {
-        words.push("--track-mem".into());
+        words.extend(["--prev-images-dir".into(), dir.into(), "--track-mem".into()]);
     }
     if let Some((address, port)) = &options.page_server {
         words.extend(["--page-server".into(), "--address".into(), address.into()]);
@@ -200,45 +243,9 @@ fn add_dump(words: &mut Vec<OsString>, action: Migrate, options: &MigrateOptions
         let limit = options.ghost_limit.to_string();
         words.extend(["--ghost-limit".into(), limit.into()]);
     }
-    if action == Migrate::Dump {
-        if options.skip_in_flight {
-            words.push("--skip-in-flight".into());
-        }
-        if !options.stop {
-            words.push("--leave-running".into());
-        }
+    if action == Migrate::Dump && !options.stop {
+        words.push("--leave-running".into());
     }
-}
-
-fn common(action: &str, options: &MigrateOptions) -> Vec<OsString> {
-    let log = options.directory.join(format!("{action}.log"));
-    let mut words: Vec<OsString> = [
-        action,
-        "--tcp-established",
-        "--file-locks",
-        "--link-remap",
-        "--manage-cgroups=full",
-        "--ext-mount-map",
-        "auto",
-        "--enable-external-sharing",
-        "--enable-external-masters",
-        "--enable-fs",
-        "hugetlbfs",
-        "--enable-fs",
-        "tracefs",
-        "-D",
-    ]
-    .iter()
-    .map(OsString::from)
-    .collect();
-    words.extend([options.directory.clone().into(), "-o".into(), log.into()]);
-    if let Some(script) = &options.action_script {
-        words.extend(["--action-script".into(), script.clone().into()]);
-    }
-    if options.verbose {
-        words.push("-v4".into());
-    }
-    words
 }
 
 fn failed(reason: String, remedy: &str) -> Error {
@@ -249,32 +256,25 @@ fn failed(reason: String, remedy: &str) -> Error {
     }
 }
 
-fn run_criu(words: &[OsString], log: &Path) -> Result<()> {
-    let output = Command::new("criu")
+fn run_criu(criu: &Criu, words: &[OsString], images: &Images, action: &str) -> Result<()> {
+    let child = Command::new(&criu.program)
         .args(words.iter().map(OsStr::new))
-        .env("LC_ALL", "C")
         .stdin(Stdio::null())
-        .output()
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
         .map_err(|error| failed(error.to_string(), "install criu"))?;
+    criu::escape_cgroups(i32::try_from(child.id()).unwrap_or(0));
+    let output = child
+        .wait_with_output()
+        .map_err(|error| failed(error.to_string(), "try again"))?;
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let said = match said.trim() {
-        "" => last_error(log),
-        said => said.to_owned(),
-    };
+    let said = images.reason(action, &String::from_utf8_lossy(&output.stderr));
     let remedy = format!(
         "see {}; criu check --all tells what the kernel lacks",
-        log.display()
+        images.log(action).display()
     );
     Err(failed(format!("{}: {said}", output.status), &remedy))
-}
-
-/// criu writes its reasons to the log alone.
-fn last_error(log: &Path) -> String {
-    let text = std::fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let line = text.lines().rfind(|line| line.contains("Error"));
-    line.unwrap_or("it gave no reason").trim().to_owned()
 }

@@ -137,6 +137,10 @@ for dir in /var/lib/lxc /var/log/lxc /run/lxc /etc/lxc; do
     mkdir -p $dir
     mount -t tmpfs -o mode=755 rlxc-lib $dir
 done
+# Which links there are, other programs read in sysfs.
+mkdir /run/lxc/sys && mount -t sysfs sysfs /run/lxc/sys
+mount --bind /run/lxc/sys/devices/virtual/net /sys/devices/virtual/net
+mount --bind /run/lxc/sys/class/net /sys/class/net
 ip link set lo up
 ip link add lxcbr0 type bridge 2>/dev/null && ip addr add 10.0.3.1/24 dev lxcbr0 && ip link set lxcbr0 up || :
 echo 'lxc.net.0.type = empty' > /etc/lxc/default.conf

@@ -77,6 +77,7 @@ impl Run for Checkpoint {
                 directory,
                 verbose: self.verbose,
                 action_script: self.action_script,
+                foreground: self.foreground,
                 ..MigrateOptions::default()
             })?;
             return Ok(0);

@@ -18,7 +18,7 @@ use crate::sync::FromChild;
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The monitor blocks signals for its signalfd; init starts with none blocked.
-pub(super) fn reset_signals() -> Result<()> {
+pub(crate) fn reset_signals() -> Result<()> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).at("signals", "")?;
     // std ignores SIGPIPE in its programs.
     rlxc_sys::process::default_signal(Signal::SIGPIPE as i32).at("signals", "SIGPIPE")

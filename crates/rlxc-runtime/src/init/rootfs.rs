@@ -14,7 +14,7 @@ use crate::plan::Plan;
 use crate::root::Root;
 
 /// Keeps mounts made here from reaching the host.
-pub(super) fn make_slave() -> Result<()> {
+pub(crate) fn make_slave() -> Result<()> {
     let flags = MsFlags::MS_SLAVE | MsFlags::MS_REC;
     mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).at("mount namespace", "/")
 }

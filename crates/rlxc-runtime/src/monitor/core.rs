@@ -199,6 +199,11 @@ impl Core {
         self.config.changed.insert(key, value);
     }
 
+    /// Such a value.
+    pub(super) fn changed_item(&self, key: &str) -> Option<String> {
+        self.config.changed.get(key).cloned()
+    }
+
     /// Sends a signal to init; without one there is nothing to signal.
     pub(super) fn signal_init(&self, signal: i32) -> Answer<()> {
         let init = self.init.as_ref().ok_or(Errno::ESRCH)?;

@@ -33,11 +33,17 @@ struct Preparations<'a> {
 }
 
 impl Monitor {
-    /// From STARTING to RUNNING. On failure everything that was made is still in `self`, for
-    /// [`Monitor::abort`].
+    /// From STARTING to RUNNING, by a start or, at first, by a restore. On failure everything that was
+    /// made is still in `self`, for [`Monitor::abort`].
     pub(super) fn start(&mut self) -> Result<()> {
         let plan = self.take_plan()?;
-        let result = self.start_plan(&plan);
+        let unused = !std::mem::replace(&mut self.restored, true);
+        let result = match plan.restore.as_ref().filter(|_| unused) {
+            Some(restore) => self
+                .unshare_first(&plan)
+                .and_then(|()| self.restore(&plan, restore)),
+            None => self.start_plan(&plan),
+        };
         self.plan = Some(plan);
         result
     }
@@ -80,10 +86,7 @@ impl Monitor {
         plan: &'a Plan,
         hooks: &HookContext,
     ) -> Result<Preparations<'a>> {
-        if plan.config.monitor_unshare != 0 && !self.unshared {
-            self.step("monitor's mount namespace", |_| unshare_mounts())?;
-            self.unshared = true;
-        }
+        self.unshare_first(plan)?;
         let memfd = self.memfd.try_clone().at("monitor", "plan")?;
         self.core.serve_config_from(memfd);
         if hooks.has(HookKind::PreStart) {
@@ -135,6 +138,15 @@ impl Monitor {
             entrance,
             shared,
         })
+    }
+
+    /// `lxc.monitor.unshare`, once.
+    fn unshare_first(&mut self, plan: &Plan) -> Result<()> {
+        if plan.config.monitor_unshare != 0 && !self.unshared {
+            self.step("monitor's mount namespace", |_| unshare_mounts())?;
+            self.unshared = true;
+        }
+        Ok(())
     }
 
     /// What the child needs from outside while it sets itself up: maps, links, cgroups, limits.
@@ -223,7 +235,7 @@ impl Monitor {
     }
 
     /// Keeps the container's namespaces for the stop hooks, which get them as descriptors.
-    fn keep_namespaces(&mut self, plan: &Plan, pid: i32) -> Result<()> {
+    pub(super) fn keep_namespaces(&mut self, plan: &Plan, pid: i32) -> Result<()> {
         for ns in plan.namespaces.clone.iter() {
             let path = format!("/proc/{pid}/ns/{}", ns.name());
             let file = std::fs::File::open(&path).at("namespaces", path)?;
@@ -313,14 +325,10 @@ impl Monitor {
         }
         let pump = match console {
             Some(ptx) => {
-                let peer = foreground_terminal(plan);
-                if let Some(tty) = &peer {
-                    self.raw = crate::terminal::RawMode::enter(tty.as_fd()).ok();
-                }
                 let setup = ConsoleSetup {
                     ptx,
                     config: &plan.config.console,
-                    peer,
+                    peer: self.caller_terminal(plan),
                 };
                 Some(ConsolePump::new(setup).at("console", "")?)
             }
@@ -331,7 +339,14 @@ impl Monitor {
         Ok(())
     }
 
-    fn report_running(&mut self) {
+    /// The caller's terminal, which shows the console of a container in the foreground.
+    pub(super) fn caller_terminal(&mut self, plan: &Plan) -> Option<OwnedFd> {
+        let tty = foreground_terminal(plan)?;
+        self.raw = crate::terminal::RawMode::enter(tty.as_fd()).ok();
+        Some(tty)
+    }
+
+    pub(super) fn report_running(&mut self) {
         let init = self.core.init.as_ref().map_or(0, |init| init.pid);
         let timings = std::mem::take(&mut self.timings);
         if let Some(reporter) = &mut self.reporter {

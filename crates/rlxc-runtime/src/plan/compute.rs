@@ -126,6 +126,7 @@ impl Plan {
             log_file: config.log.file.clone(),
             log_level: config.log.level,
             log_prefix: "lxc".into(),
+            restore: None,
             id_maps,
             rootfs: rootfs(&input, host),
             config: config.clone(),
