@@ -47,8 +47,7 @@ fn inner_single_id() {
     }
     let mut container = Container::new("single");
     // /proc is covered in the container, and still what is written after the pivot finds a procfs.
-    let sysctl = ("net.ipv4.ip_forward".to_owned(), "1".to_owned());
-    container.config.sysctl.push(sysctl);
+    container.config.sysctl.push("net.ipv4.ip_forward", "1");
     let script = "id -u; echo forward $(cat /proc/sys/net/ipv4/ip_forward); cat /proc/self/uid_map; ls -l /dev/null; echo x > /dev/null && echo wrote; cat /proc/self/mountinfo";
     let text = container.output(script);
     assert!(text.starts_with("0\n"), "{text}");
