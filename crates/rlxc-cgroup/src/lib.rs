@@ -13,20 +13,27 @@
 //! and a knob is a file ([`get`], [`set`]).
 
 mod cgroups;
+mod device_access;
 pub mod devices;
 mod entrance;
 mod error;
 mod file;
 mod freezer;
 mod layout;
+mod life;
+mod limits;
 mod remove;
+mod request;
 mod stats;
+mod tree;
 
-pub use cgroups::{Cgroups, Request, Skipped, Tree};
+pub use cgroups::Cgroups;
 pub use entrance::Entrance;
 pub use error::{Error, Result};
 pub use file::{get, set};
 pub use layout::{Hierarchy, Layout, Mode, Version};
 pub use remove::remove;
 pub use remove::remove_left;
+pub use request::Request;
 pub use stats::{Pressure, Stats};
+pub use tree::{Skipped, Tree};

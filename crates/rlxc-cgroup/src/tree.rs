@@ -1,0 +1,135 @@
+//! One container's directories in one hierarchy, and how a directory comes to be.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::file;
+use crate::layout::Version;
+
+/// A hierarchy that is not used, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Where it is mounted.
+    pub mount: PathBuf,
+    /// Why: not writable, or not in `lxc.cgroup.use`.
+    pub reason: String,
+}
+
+/// The container's directories in one hierarchy; all paths absolute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tree {
+    /// v1 or v2.
+    pub version: Version,
+    /// v1: as in the layout; v2: what the base offers.
+    pub controllers: Vec<String>,
+    /// The hierarchy's mount.
+    pub mount: PathBuf,
+    /// Below this all directories are made.
+    pub base: PathBuf,
+    /// The monitor's.
+    pub monitor: Option<PathBuf>,
+    /// The container's, which carries the limits.
+    pub payload: Option<PathBuf>,
+    /// The container's namespace root, where it differs from the payload.
+    pub inner: Option<PathBuf>,
+}
+
+impl Tree {
+    pub(crate) fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|c| c == controller)
+    }
+
+    pub(crate) fn root(&self) -> Option<&Path> {
+        self.inner.as_deref().or(self.payload.as_deref())
+    }
+}
+
+pub(crate) fn relative(tree: &Tree, dir: &Path) -> Option<String> {
+    let path = dir.strip_prefix(&tree.mount).ok()?;
+    Some(format!("/{}", path.display()))
+}
+
+/// All files are opened before the first write: v1 migrations right after one another share the
+/// kernel's grace period.
+pub(crate) fn enter<'a>(dirs: impl Iterator<Item = &'a Path>, pid: i32) -> Result<()> {
+    let fail = |path: &Path, source| Error::Write {
+        path: path.into(),
+        value: pid.to_string(),
+        source,
+    };
+    let mut files = Vec::new();
+    for dir in dirs {
+        let path = dir.join("cgroup.procs");
+        let file = OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .map_err(|e| fail(&path, e))?;
+        files.push((path, file));
+    }
+    for (path, mut file) in files {
+        file.write_all(pid.to_string().as_bytes())
+            .map_err(|e| fail(&path, e))?;
+    }
+    Ok(())
+}
+
+/// Makes `name` below `base`, parents included; the last directory must be new unless `reuse`.
+pub(crate) fn make_path(
+    tree: &Tree,
+    base: &Path,
+    name: &str,
+    reuse: bool,
+    enable: bool,
+) -> Result<PathBuf> {
+    let parts: Vec<&str> = name
+        .split('/')
+        .filter(|p| !p.is_empty() && *p != ".")
+        .collect();
+    let mut dir = base.to_path_buf();
+    for (index, part) in parts.iter().enumerate() {
+        if enable {
+            enable_controllers(&dir)?;
+        }
+        dir.push(part);
+        let last = index + 1 == parts.len();
+        match fs::create_dir(&dir) {
+            Ok(()) => inherit_cpuset(tree, &dir)?,
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && (reuse || !last) => {}
+            Err(source) => return Err(Error::Make { path: dir, source }),
+        }
+    }
+    Ok(dir)
+}
+
+/// Enables in `dir`'s children every controller that `dir` has and that is not enabled yet.
+fn enable_controllers(dir: &Path) -> Result<()> {
+    let have = file::get(dir, "cgroup.controllers")?;
+    let on = file::get(dir, "cgroup.subtree_control")?;
+    let on: Vec<&str> = on.split_ascii_whitespace().collect();
+    let missing = have.split_ascii_whitespace().filter(|c| !on.contains(c));
+    let line: Vec<String> = missing.map(|c| format!("+{c}")).collect();
+    match line.is_empty() {
+        true => Ok(()),
+        false => file::set(dir, "cgroup.subtree_control", &line.join(" ")),
+    }
+}
+
+/// A v1 cpuset without CPUs or memory nodes takes no process: the parent's are copied.
+fn inherit_cpuset(tree: &Tree, dir: &Path) -> Result<()> {
+    let Some(parent) = dir
+        .parent()
+        .filter(|_| tree.version == Version::V1 && tree.has("cpuset"))
+    else {
+        return Ok(());
+    };
+    for name in ["cpuset.cpus", "cpuset.mems"] {
+        if file::get(dir, name)?.is_empty() {
+            file::set(dir, name, &file::get(parent, name)?)?;
+        }
+    }
+    Ok(())
+}
