@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::devices::Rules;
 use crate::entrance::Entrance;
 use crate::error::{Error, Result};
-use crate::file;
 use crate::layout::{Hierarchy, Layout, Mode, Version};
 use crate::request::Request;
 use crate::tree::{Skipped, Tree, enter, make_path, relative};
+use crate::{aside, file, remove};
 
 /// How often a taken name gets another suffix.
 const SUFFIXES: u32 = 999;
@@ -40,6 +40,20 @@ impl Cgroups {
     /// A bad name, a controller of `lxc.cgroup.use` that is nowhere, a directory that cannot be
     /// made. Hierarchies that the caller may not write are left out, which is no error.
     pub fn create_monitor(layout: &Layout, request: &Request) -> Result<Self> {
+        Self::create_monitor_unless(layout, request, || true)
+    }
+
+    /// As [`Cgroups::create_monitor`]; a taken name is freed where its cgroups are empty and
+    /// `in_use` says that no such container runs. A client that was killed while it waited for a
+    /// monitor's end leaves such cgroups.
+    ///
+    /// # Errors
+    /// As [`Cgroups::create_monitor`].
+    pub fn create_monitor_unless(
+        layout: &Layout,
+        request: &Request,
+        in_use: impl FnOnce() -> bool,
+    ) -> Result<Self> {
         let mut cgroups = Self {
             mode: layout.mode,
             trees: Vec::new(),
@@ -57,7 +71,19 @@ impl Cgroups {
             }
         }
         let path = request.path("monitor", request.monitor.as_ref())?;
-        let made = cgroups.make(&path, request.monitor.is_some())?;
+        let fixed = request.monitor.is_some();
+        let made = match cgroups.make_in_all(&path, fixed) {
+            Err(error) if !fixed && is_taken(&error) => {
+                if cgroups.is_left(&path) && !in_use() {
+                    for tree in &cgroups.trees {
+                        // Refused by the kernel when somebody has moved in meanwhile.
+                        let _ = fs::remove_dir(tree.base.join(&path));
+                    }
+                }
+                cgroups.make(&path, fixed)?
+            }
+            made => made?,
+        };
         for (tree, dir) in cgroups.trees.iter_mut().zip(made) {
             tree.monitor = Some(dir);
         }
@@ -114,8 +140,10 @@ impl Cgroups {
 
     fn choose(&mut self, hierarchy: &Hierarchy) {
         let escape = !self.request.relative && nix::unistd::geteuid().is_root();
-        let init = hierarchy.init.as_ref().filter(|_| escape);
-        let base = hierarchy.mount.join(init.unwrap_or(&hierarchy.own));
+        let base = match hierarchy.init.as_ref().filter(|_| escape) {
+            Some(init) => hierarchy.mount.join(init),
+            None => aside::own_base(hierarchy),
+        };
         let mut controllers = hierarchy.controllers.clone();
         let mut needed = vec![base.clone()];
         if hierarchy.version == Version::V2 {
@@ -153,31 +181,45 @@ impl Cgroups {
         });
     }
 
+    /// Whether the name is taken, and nowhere by a cgroup with a process or a child.
+    fn is_left(&self, path: &str) -> bool {
+        let mut dirs = self.trees.iter().map(|tree| tree.base.join(path));
+        let is_empty = |dir: &PathBuf| {
+            file::get(dir, "cgroup.procs").is_ok_and(|pids| pids.is_empty())
+                && remove::children(dir).is_empty()
+        };
+        let mut there = dirs.by_ref().filter(|dir| dir.exists()).peekable();
+        there.peek().is_some() && there.all(|dir| is_empty(&dir))
+    }
+
     /// Makes one path in all hierarchies; a name taken in any of them gets the next suffix in all.
     fn make(&self, path: &str, fixed: bool) -> Result<Vec<PathBuf>> {
         for suffix in 0..=SUFFIXES {
-            let name = match suffix {
-                0 => path.to_owned(),
-                n => format!("{path}-{n}"),
+            let made = match suffix {
+                0 => self.make_in_all(path, fixed),
+                n => self.make_in_all(&format!("{path}-{n}"), fixed),
             };
-            let mut made = Vec::with_capacity(self.trees.len());
-            let failed = self.trees.iter().find_map(|tree| {
-                let dir = make_path(tree, &tree.base, &name, fixed, self.enables());
-                dir.map(|dir| made.push(dir)).err()
-            });
-            let Some(error) = failed else {
-                return Ok(made);
-            };
-            if !fixed {
-                for dir in made {
-                    let _ = fs::remove_dir(dir);
-                }
-            }
-            if fixed || error.errno() != Some(nix::errno::Errno::EEXIST as i32) {
-                return Err(error);
+            match made {
+                Err(error) if !fixed && is_taken(&error) => {}
+                made => return made,
             }
         }
         Err(Error::Clash(path.into()))
+    }
+
+    fn make_in_all(&self, path: &str, fixed: bool) -> Result<Vec<PathBuf>> {
+        let mut made = Vec::with_capacity(self.trees.len());
+        for tree in &self.trees {
+            match make_path(tree, &tree.base, path, fixed, self.enables()) {
+                Ok(dir) => made.push(dir),
+                Err(error) => {
+                    let undo = made.into_iter().filter(|_| !fixed);
+                    undo.for_each(|dir| drop(fs::remove_dir(dir)));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(made)
     }
 
     /// The monitor's cgroups, to be entered by the monitor itself.
@@ -249,4 +291,8 @@ impl Cgroups {
         let tree = self.tree(controller)?;
         relative(tree, tree.payload.as_deref()?)
     }
+}
+
+fn is_taken(error: &Error) -> bool {
+    error.errno() == Some(nix::errno::Errno::EEXIST as i32)
 }

@@ -12,6 +12,7 @@
 //! program that links it. So it is not in what is shipped: [`Stats`] is one pass over file names,
 //! and a knob is a file ([`get`], [`set`]).
 
+mod aside;
 mod cgroups;
 mod device_access;
 pub mod devices;
@@ -32,8 +33,7 @@ pub use entrance::Entrance;
 pub use error::{Error, Result};
 pub use file::{get, set};
 pub use layout::{Hierarchy, Layout, Mode, Version};
-pub use remove::remove;
-pub use remove::remove_left;
+pub use remove::{Left, remove};
 pub use request::Request;
 pub use stats::{Pressure, Stats};
 pub use tree::{Skipped, Tree};

@@ -58,25 +58,47 @@ pub(crate) fn tree(path: &Path, deadline: Instant) -> Result<()> {
     }
 }
 
-/// Removes cgroups that a process left behind which has just ended, each tried for `patience`.
-///
-/// What is no cgroup is not touched, and what cannot be removed stays: the directories come from
-/// another process.
-pub fn remove_left(dirs: &[PathBuf], patience: Duration) {
-    use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
-    let deadline = Instant::now() + patience;
-    for dir in dirs {
-        let kind = statfs(dir).map(|found| found.filesystem_type());
-        if !matches!(kind, Ok(CGROUP_SUPER_MAGIC | CGROUP2_SUPER_MAGIC)) {
-            continue;
-        }
-        if let Err(error) = tree(dir, deadline) {
-            tracing::warn!("{error}");
+/// Cgroups that another process is about to leave, told by it.
+#[derive(Debug, Default)]
+pub struct Left(Vec<(PathBuf, u64)>);
+
+impl Left {
+    /// Notes which directories these are, while that process is still in them: later another
+    /// container may have made new ones of the same names.
+    ///
+    /// What is no cgroup is not touched: the names come from another process.
+    #[must_use]
+    pub fn note(dirs: Vec<PathBuf>) -> Self {
+        use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
+        let noted = dirs.into_iter().filter_map(|dir| {
+            let kind = statfs(&dir).ok()?.filesystem_type();
+            let number = inode(&dir)?;
+            matches!(kind, CGROUP_SUPER_MAGIC | CGROUP2_SUPER_MAGIC).then_some((dir, number))
+        });
+        Self(noted.collect())
+    }
+
+    /// Removes them when the process has ended, each tried for `patience`; what cannot be removed
+    /// stays.
+    pub fn remove(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        for (dir, number) in &self.0 {
+            if inode(dir) != Some(*number) {
+                continue;
+            }
+            if let Err(error) = tree(dir, deadline) {
+                tracing::warn!("{error}");
+            }
         }
     }
 }
 
-fn children(path: &Path) -> Vec<std::path::PathBuf> {
+fn inode(dir: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::symlink_metadata(dir).ok().map(|meta| meta.ino())
+}
+
+pub(crate) fn children(path: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
     let dirs = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
     dirs.map(|e| e.path()).collect()

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::file;
 use crate::layout::Version;
+use crate::{aside, file};
 
 /// A hierarchy that is not used, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,8 +91,10 @@ pub(crate) fn make_path(
         .collect();
     let mut dir = base.to_path_buf();
     for (index, part) in parts.iter().enumerate() {
-        if enable {
-            enable_controllers(&dir)?;
+        match enable {
+            true if dir == tree.base => aside::enable_in_base(&dir)?,
+            true => enable_controllers(&dir)?,
+            false => {}
         }
         dir.push(part);
         let last = index + 1 == parts.len();
@@ -106,7 +108,7 @@ pub(crate) fn make_path(
 }
 
 /// Enables in `dir`'s children every controller that `dir` has and that is not enabled yet.
-fn enable_controllers(dir: &Path) -> Result<()> {
+pub(crate) fn enable_controllers(dir: &Path) -> Result<()> {
     let have = file::get(dir, "cgroup.controllers")?;
     let on = file::get(dir, "cgroup.subtree_control")?;
     let on: Vec<&str> = on.split_ascii_whitespace().collect();

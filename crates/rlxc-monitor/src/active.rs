@@ -56,6 +56,18 @@ pub fn active_containers(lxcpath: &Path) -> Result<Vec<String>> {
     Ok(names.into_iter().collect())
 }
 
+/// Whether a container called `name` may run below another lxcpath than `lxcpath`, as far as the
+/// command sockets of this network namespace tell. One with a hashed socket name may be any.
+///
+/// # Errors
+/// As [`command_sockets`].
+pub fn is_name_used_elsewhere(lxcpath: &Path, name: &str) -> Result<bool> {
+    let own = crate::socket_name(lxcpath, name);
+    let end = format!("/{name}/command").into_bytes();
+    let mut others = command_sockets()?.into_iter().filter(|s| *s != own);
+    Ok(others.any(|socket| socket.ends_with(&end) || is_hashed(&socket)))
+}
+
 fn parse(table: &[u8]) -> BTreeSet<Vec<u8>> {
     table
         .split(|b| *b == b'\n')

@@ -17,7 +17,7 @@ pub mod server;
 mod state;
 mod wire;
 
-pub use active::active_containers;
+pub use active::{active_containers, is_name_used_elsewhere};
 pub use client::Client;
 pub use error::Error;
 pub use name::socket_name;

@@ -43,7 +43,10 @@ impl Cgroups {
         // On a reboot the monitor has stayed where it is.
         if self.cgroups.is_none() {
             let layout = Layout::detect().at(CREATE, "")?;
-            let made = rlxc_cgroup::Cgroups::create_monitor(&layout, &request(plan));
+            // This monitor has the container's socket, so what an earlier one left is nobody's.
+            let in_use =
+                || rlxc_monitor::is_name_used_elsewhere(&plan.lxcpath, &plan.name).unwrap_or(true);
+            let made = rlxc_cgroup::Cgroups::create_monitor_unless(&layout, &request(plan), in_use);
             // Kept before the next call: what it leaves behind on failure is removed by `destroy`.
             self.cgroups = Some(made.at(CREATE, "")?);
         }

@@ -120,13 +120,13 @@ fn finish(
         }
         (result, _) => result.inspect_err(|_| reap(children))?,
     };
-    let mut left = Vec::new();
+    let mut left = rlxc_cgroup::Left::default();
     if let Some(Report::Ended { status, cgroups }) = reports.next() {
         started.status = Some(status);
-        left = cgroups;
+        left = rlxc_cgroup::Left::note(cgroups);
     }
     reap(children);
-    rlxc_cgroup::remove_left(&left, LEFT_CGROUPS);
+    left.remove(LEFT_CGROUPS);
     Ok(started)
 }
 

@@ -107,7 +107,7 @@ impl Container {
         while left.cgroups.iter().any(|dir| !pids(dir).is_empty()) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(10));
         }
-        rlxc_cgroup::remove_left(&left.cgroups, Duration::from_secs(2));
+        rlxc_cgroup::Left::note(left.cgroups.clone()).remove(Duration::from_secs(2));
         let stay = left.cgroups.iter().filter(|dir| dir.exists());
         wrong.extend(stay.map(|dir| format!("{} cannot be removed", dir.display())));
         if left.links {

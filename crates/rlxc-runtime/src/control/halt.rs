@@ -165,8 +165,9 @@ pub fn stop(client: &Client, timeout: Duration) -> Result<(), ControlError> {
     let Some(tidy) = client.clone().with_deadline(timeout).stop_and_tidy()? else {
         return Ok(());
     };
+    let left = rlxc_cgroup::Left::note(tidy.dirs.clone());
     if tidy.wait(until) {
-        rlxc_cgroup::remove_left(&tidy.dirs, LEFT_CGROUPS);
+        left.remove(LEFT_CGROUPS);
     }
     Ok(())
 }
