@@ -1,7 +1,7 @@
 //! The container's cgroups: made before the clone, entered by who is to be in them, removed last.
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -26,6 +26,8 @@ const CGROUP2_MAGIC: u32 = 0x6367_7270;
 pub(crate) struct Cgroups {
     cgroups: Option<rlxc_cgroup::Cgroups>,
     monitor: Place,
+    /// systemd's scope that all of it lies in, or why there is none; `None`: it was not asked.
+    scope: Option<Result<String, String>>,
 }
 
 /// Where the monitor is.
@@ -38,10 +40,18 @@ enum Place {
 }
 
 impl Cgroups {
-    /// Makes the monitor's cgroups, before there is a monitor: so that it can be born in them.
-    pub(crate) fn create_monitor(&mut self, plan: &Plan) -> Result<(), StartError> {
+    /// Makes the monitor's cgroups, before there is a monitor: so that it can be born in them. `dir`
+    /// is where the other programs of rlxc are.
+    pub(crate) fn create_monitor(
+        &mut self,
+        plan: &Plan,
+        dir: Option<&Path>,
+    ) -> Result<(), StartError> {
         // On a reboot the monitor has stayed where it is.
         if self.cgroups.is_none() {
+            if self.scope.is_none() {
+                self.scope = crate::scope::enter_new(&plan.name, dir);
+            }
             let layout = Layout::detect().at(CREATE, "")?;
             // This monitor has the container's socket, so what an earlier one left is nobody's.
             let in_use =
@@ -78,8 +88,13 @@ impl Cgroups {
         Ok(())
     }
 
-    pub(crate) fn create(&mut self, plan: &Plan) -> Result<(), StartError> {
-        self.create_monitor(plan)?;
+    pub(crate) fn create(&mut self, plan: &Plan, dir: Option<&Path>) -> Result<(), StartError> {
+        self.create_monitor(plan, dir)?;
+        match &self.scope {
+            Some(Ok(unit)) => tracing::info!("systemd has made the scope {unit}"),
+            Some(Err(error)) => tracing::warn!("systemd was asked for a scope in vain: {error}"),
+            None => {}
+        }
         let Some(cgroups) = &mut self.cgroups else {
             return Ok(());
         };
@@ -181,6 +196,11 @@ impl Cgroups {
         {
             tracing::debug!("thaw: {error}");
         }
+    }
+
+    /// The name of systemd's scope that the container is in.
+    pub(crate) fn scope(&self) -> Option<String> {
+        self.scope.clone()?.ok()
     }
 
     pub(crate) fn path(&self, controller: Option<&str>) -> Option<String> {

@@ -20,6 +20,7 @@ pub mod plan;
 mod report;
 mod root;
 mod rootfs;
+mod scope;
 mod security;
 mod share;
 mod start;

@@ -13,6 +13,7 @@ use rlxc_sys::mount::{self, MountAttr, attr};
 use crate::error::{Context, StartError};
 
 const PROGRAM: &str = "rlxc-monitor";
+const WORKER: &str = "rlxc-worker";
 
 /// The monitor's program, and the loader to execute it by if it is a library.
 pub(crate) fn monitor_to_execute() -> Result<(PathBuf, Option<&'static CStr>), StartError> {
@@ -27,31 +28,47 @@ pub(crate) fn monitor_to_execute() -> Result<(PathBuf, Option<&'static CStr>), S
 /// The monitor's program: beside the running executable or the loaded library, or installed.
 /// The environment has no say in it: the caller may be privileged.
 pub fn monitor_program() -> Result<PathBuf, StartError> {
-    let installed = Path::new(paths::LIBEXECDIR).join("rlxc").join(PROGRAM);
+    program(PROGRAM).map_err(|installed| {
+        StartError::new(
+            "monitor",
+            installed.display(),
+            "the monitor program is missing",
+        )
+        .remedy("install rlxc completely, or put rlxc-monitor beside the rlxc program")
+    })
+}
+
+/// The worker's program: beside the running one or the loaded library, or installed.
+pub(crate) fn worker_program() -> Option<PathBuf> {
+    program(WORKER).ok()
+}
+
+/// The worker's program for the monitor, which cannot look beside itself; see [`main_program`].
+pub(crate) fn worker_near(dir: Option<&Path>) -> Option<PathBuf> {
+    let near = dir.map(|dir| dir.join(WORKER));
+    let installed = Some(Path::new(paths::LIBEXECDIR).join("rlxc").join(WORKER));
+    let mut candidates = [near, installed].into_iter().flatten();
+    candidates.find(|path| path.is_file())
+}
+
+/// Where a program is, or else where it should be installed.
+fn program(name: &str) -> Result<PathBuf, PathBuf> {
+    let installed = Path::new(paths::LIBEXECDIR).join("rlxc").join(name);
     let mut candidates = Vec::new();
     for near in [
         std::env::current_exe().ok(),
         rlxc_sys::process::own_object(),
     ] {
         let dir = near.as_deref().and_then(Path::parent);
-        candidates.extend(dir.map(|dir| dir.join(PROGRAM)));
+        candidates.extend(dir.map(|dir| dir.join(name)));
         // Test programs and examples lie one directory deeper than what they test.
         if let Some(parent) = dir.filter(|dir| dir.ends_with("deps") || dir.ends_with("examples")) {
-            candidates.extend(parent.parent().map(|dir| dir.join(PROGRAM)));
+            candidates.extend(parent.parent().map(|dir| dir.join(name)));
         }
     }
     candidates.push(installed.clone());
-    candidates
-        .into_iter()
-        .find(|path| path.is_file())
-        .ok_or_else(|| {
-            StartError::new(
-                "monitor",
-                installed.display(),
-                "the monitor program is missing",
-            )
-            .remedy("install rlxc completely, or put rlxc-monitor beside the rlxc program")
-        })
+    let mut candidates = candidates.into_iter();
+    candidates.find(|path| path.is_file()).ok_or(installed)
 }
 
 /// The program `rlxc`: in `dir`, where the monitor's program was found, or installed. The monitor

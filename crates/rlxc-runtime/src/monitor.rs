@@ -13,7 +13,7 @@ mod steps;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,8 @@ pub fn main() -> ExitCode {
     let result = read_plan(&mut memfd)
         .at("monitor", "plan")
         .and_then(|plan| {
-            let timing = birth(&plan, arguments.daemon, &mut cgroups, &mut reporter)?;
+            let (daemon, dir) = (arguments.daemon, arguments.dir.as_deref());
+            let timing = birth(&plan, daemon, dir, &mut cgroups, &mut reporter)?;
             Ok((plan, timing))
         });
     let (plan, timing) = match result {
@@ -86,13 +87,14 @@ pub fn main() -> ExitCode {
 fn birth(
     plan: &Plan,
     daemon: bool,
+    dir: Option<&Path>,
     cgroups: &mut crate::cgroup::Cgroups,
     reporter: &mut Option<Reporter>,
 ) -> Result<Timing> {
     let before = Instant::now();
     // Pre-start hooks come before there are cgroups. What fails here fails again as a step.
     if !crate::hooks::HookContext::new(plan).has(rlxc_config::HookKind::PreStart) {
-        let _ = cgroups.create_monitor(plan);
+        let _ = cgroups.create_monitor(plan, dir);
     }
     let timing = Timing {
         step: "create the monitor's cgroups".to_owned(),

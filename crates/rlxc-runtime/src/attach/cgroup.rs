@@ -7,8 +7,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
-use rlxc_monitor::Error as MonitorError;
 use rlxc_monitor::client::Cgroups;
+use rlxc_monitor::{Client, Error as MonitorError};
 
 use super::AttachError;
 use super::target::Target;
@@ -67,6 +67,7 @@ fn open_leaf(dir: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
 
 /// Moves a process into the container's cgroups: into all, or those that it does not enter itself.
 pub(super) fn enter(
+    client: &Client,
     cgroups: &rlxc_monitor::Result<Cgroups>,
     target: &Target,
     pid: i32,
@@ -74,12 +75,19 @@ pub(super) fn enter(
 ) -> Result<(), AttachError> {
     match cgroups {
         Ok(cgroups) => {
+            let mut refused = false;
             for dir in &cgroups.dirs {
                 if only_v2 && !is_v2(dir.as_fd()).unwrap_or(true) {
                     continue;
                 }
-                tolerate(enter_dir(dir.as_fd(), pid))
-                    .map_err(AttachError::call("enter a cgroup of the container"))?;
+                let mut entered = enter_dir(dir.as_fd(), pid);
+                if is_refusal(&entered) && !refused {
+                    refused = true;
+                    if by_scope(client, pid) {
+                        entered = enter_dir(dir.as_fd(), pid);
+                    }
+                }
+                tolerate(entered).map_err(AttachError::call("enter a cgroup of the container"))?;
             }
             Ok(())
         }
@@ -94,19 +102,37 @@ pub(super) fn enter(
     }
 }
 
+/// Has systemd move the process into the scope that the container is in: the kernel lets an ordinary
+/// user move processes only below a cgroup that belongs to that user.
+fn by_scope(client: &Client, pid: i32) -> bool {
+    let Ok(unit) = client.systemd_scope() else {
+        return false;
+    };
+    let worker = crate::locate::worker_program();
+    match crate::scope::attach(&unit, worker.as_deref(), pid) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!("systemd does not move the process into {unit}: {error}");
+            false
+        }
+    }
+}
+
+fn is_refusal(result: &io::Result<()>) -> bool {
+    let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    result.as_ref().is_err_and(denied) && !nix::unistd::geteuid().is_root()
+}
+
 /// An ordinary user may not be allowed to move processes there from elsewhere (another session's
 /// scope): the process then stays in the user's own cgroup, under the user's own limits.
 fn tolerate(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error)
-            if error.kind() == io::ErrorKind::PermissionDenied
-                && !nix::unistd::geteuid().is_root() =>
-        {
-            tracing::warn!("the process stays outside of a cgroup of the container: {error}");
-            Ok(())
-        }
-        other => other,
+    if let Err(error) = &result
+        && is_refusal(&result)
+    {
+        tracing::warn!("the process stays outside of a cgroup of the container: {error}");
+        return Ok(());
     }
+    result
 }
 
 fn enter_dir(dir: BorrowedFd<'_>, pid: i32) -> io::Result<()> {

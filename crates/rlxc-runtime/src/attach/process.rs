@@ -72,7 +72,7 @@ pub(super) fn run(
     let pid = fork_attach(plan, theirs).map_err(AttachError::call("fork"))?;
     let transient = Child::new(pid)?;
     // The child enters the namespaces while we move it.
-    prepare(plan, target, facts, config, pid)?;
+    prepare(plan, client, target, facts, config, pid)?;
     send(ours.as_fd(), &[0], &[], false).map_err(AttachError::call("wake the child"))?;
     let mut talk = Talk {
         socket: ours,
@@ -82,7 +82,7 @@ pub(super) fn run(
         listener: None,
     };
     let move_there = |pid| match &facts.cgroups {
-        Some(cgroups) => cgroup::enter(cgroups, target, pid, true),
+        Some(cgroups) => cgroup::enter(client, cgroups, target, pid, true),
         None => Ok(()),
     };
     talk.run(plan, options, move_there)?;
@@ -100,6 +100,7 @@ pub(super) fn run(
 /// What the parent does to the transient child, which the attached process inherits.
 fn prepare(
     plan: &AttachPlan<'_>,
+    client: &Client,
     target: &Target,
     facts: &Facts,
     config: &Config,
@@ -113,7 +114,7 @@ fn prepare(
         .map_err(|e| AttachError::Limit(Box::new(e)))?;
     let by_itself = !plan.tasks.is_empty() || plan.birth_place.is_some();
     match &facts.cgroups {
-        Some(cgroups) if !by_itself => cgroup::enter(cgroups, target, pid, false),
+        Some(cgroups) if !by_itself => cgroup::enter(client, cgroups, target, pid, false),
         _ => Ok(()),
     }
 }

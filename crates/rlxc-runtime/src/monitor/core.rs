@@ -308,6 +308,10 @@ impl Handler for Core {
         self.cgroups.controller_fd(controller, limit)
     }
 
+    fn systemd_scope(&mut self) -> Option<String> {
+        self.cgroups.scope()
+    }
+
     fn add_device_rule(&mut self, rule: DeviceRule) -> Answer<()> {
         self.cgroups.add_device(&rule)
     }

@@ -103,7 +103,8 @@ impl Monitor {
         self.core.pin = storage.pin(plan);
         self.core.storage = storage.take_hold();
         self.step("create cgroups", |monitor| {
-            monitor.core.cgroups.create(plan)
+            let dir = monitor.dir.clone();
+            monitor.core.cgroups.create(plan, dir.as_deref())
         })?;
         let console = match plan.terminals {
             ref t if t.console && t.console_from_host => Some(Pty::from_host().at("console", "")?),
