@@ -44,17 +44,34 @@ impl Delegated {
         (!made.0.is_empty()).then_some(made)
     }
 
-    /// A shell line that moves the shell into a leaf of these cgroups, before it becomes the user.
+    /// A shell line that moves the shell into these cgroups, before it becomes the user.
     fn enter(&self) -> String {
-        let lines = self.0.iter().map(|dir| match dir.join("cgroup.controllers").exists() {
-            // Processes live in leaves only.
-            true => format!(
-                "mkdir -p {0}/shell && chown -R $OWNER {0}/shell && echo $$ > {0}/shell/cgroup.procs",
+        let lines = self.0.iter().map(|dir| {
+            // After the first start here the cgroup hands its controllers down: no place for processes.
+            format!(
+                "{{ echo $$ > {0}/cgroup.procs || echo $$ > {0}/init/cgroup.procs; }} 2>/dev/null",
                 dir.display()
-            ),
-            false => format!("echo $$ > {}/cgroup.procs", dir.display()),
+            )
         });
         lines.collect::<Vec<_>>().join(" && ")
+    }
+
+    /// `rlxc VERB` by the user, from inside these cgroups.
+    fn rlxc(&self, place: &Place, verb: &str, args: &[&str]) -> std::process::Output {
+        let command = place.command(rlxc_tests::bin_dir().join("rlxc"));
+        let own = command.get_args().map(|word| word.to_string_lossy());
+        let path = place.path().to_string_lossy();
+        let words = [command.get_program().to_string_lossy()].into_iter();
+        let words = words.chain(own).chain([verb.into(), "-P".into(), path]);
+        let words = words.chain(args.iter().map(|arg| (*arg).into()));
+        let words: Vec<String> = words.map(|word| format!("'{word}'")).collect();
+        let script = format!(
+            "{}; export HOME=/home/rlxc-ids; exec {}",
+            self.enter(),
+            words.join(" ")
+        );
+        let mut shell = Command::new("sh");
+        rlxc_tests::run(shell.args(["-c", &script]).env_remove("XDG_RUNTIME_DIR"))
     }
 
     fn containers(&self) -> Vec<PathBuf> {
@@ -121,12 +138,6 @@ fn in_a_delegated_subtree_it_is_limited_owned_by_its_root_and_removed() {
     let Some(place) = Place::new(Actor::UserWithIds) else {
         return;
     };
-    if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
-        // The processes that live in the delegated cgroup itself keep its controllers from being
-        // handed down; the caller is not moved out of the way yet.
-        rlxc_tests::skipped("limits in a delegated cgroup2 that holds the caller itself");
-        return;
-    }
     let uid = uid_of(&place);
     let Some(delegated) = Delegated::new("rlxc-cg-deleg", uid) else {
         rlxc_tests::skipped("mounted cgroups");
@@ -138,24 +149,9 @@ fn in_a_delegated_subtree_it_is_limited_owned_by_its_root_and_removed() {
     } else {
         "lxc.cgroup.pids.max = 33\n"
     };
-    configure(
-        &place,
-        "deleg",
-        &format!("lxc.mount.auto = proc:mixed cgroup:rw:force\n{limit}"),
-    );
-    let start = place.command(rlxc_tests::bin_dir().join("rlxc"));
-    let words: Vec<String> = std::iter::once(start.get_program())
-        .chain(start.get_args())
-        .map(|word| format!("'{}'", word.to_string_lossy()))
-        .collect();
-    let script = format!(
-        "OWNER={uid}:{uid}; {}; export HOME=/home/rlxc-ids; exec {} start -P {} -n deleg",
-        delegated.enter(),
-        words.join(" "),
-        place.path().display()
-    );
-    let mut shell = Command::new("sh");
-    let started = rlxc_tests::run(shell.args(["-c", &script]).env_remove("XDG_RUNTIME_DIR"));
+    let mounts = "lxc.mount.auto = proc:mixed cgroup:rw:force\n";
+    configure(&place, "deleg", &format!("{mounts}{limit}"));
+    let started = delegated.rlxc(&place, "start", &["-n", "deleg"]);
     ok(&started);
     let made = delegated.containers();
     assert!(!made.is_empty(), "{}", said(&started));
@@ -171,7 +167,24 @@ fn in_a_delegated_subtree_it_is_limited_owned_by_its_root_and_removed() {
     let inside = "cd /sys/fs/cgroup; [ -d pids ] && cd pids; mkdir mine mine/deeper && echo made";
     let words = ["-n", "deleg", "--", "/bin/sh", "-c", inside];
     assert_eq!(ok(&place.rlxc("attach", &words)).trim(), "made");
-    ok(&place.rlxc("stop", &["-k", "-n", "deleg"]));
+    // It bites.
+    let crowd = "n=0; while [ $n -lt 60 ]; do sleep 2 & n=$((n+1)); done";
+    let words = ["-n", "deleg", "--", "/bin/sh", "-c", crowd];
+    let crowd = said(&delegated.rlxc(&place, "attach", &words));
+    assert!(crowd.contains("fork"), "{crowd}");
+    // A second container from the same place is beside the first, and not deeper.
+    configure(&place, "deleg2", limit);
+    ok(&delegated.rlxc(&place, "start", &["-n", "deleg2"]));
+    let depth = |name: &str| {
+        let all = delegated.containers();
+        let found = all.iter().find(|dir| dir.ends_with(name));
+        found.map(|dir| dir.components().count())
+    };
+    let (first, second) = (depth("lxc.payload.deleg"), depth("lxc.payload.deleg2"));
+    assert!(first.is_some() && first == second, "{first:?} {second:?}");
+    for name in ["deleg", "deleg2"] {
+        ok(&place.rlxc("stop", &["-k", "-n", name]));
+    }
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
     while !delegated.containers().is_empty() && std::time::Instant::now() < deadline {
         std::thread::sleep(std::time::Duration::from_millis(20));

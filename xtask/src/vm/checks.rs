@@ -42,6 +42,16 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         package: "rlxc-tests",
+        test: "cgroup_delegation",
+        only: &[],
+    },
+    Check {
+        package: "rlxc-tests",
+        test: "cgroup_scope",
+        only: &[],
+    },
+    Check {
+        package: "rlxc-tests",
         test: "apparmor",
         only: &[],
     },
