@@ -41,7 +41,8 @@ impl Monitor {
         self.core.pin = storage.pin(plan);
         self.core.storage = storage.take_hold();
         self.step("create cgroups", |monitor| {
-            monitor.core.cgroups.create(plan)
+            let dir = monitor.dir.clone();
+            monitor.core.cgroups.create(plan, dir.as_deref())
         })?;
         self.step("enter cgroups", |monitor| {
             monitor.core.cgroups.enter_restored(plan)
