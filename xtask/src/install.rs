@@ -145,6 +145,12 @@ impl Options {
         })
     }
 
+    /// Where the statically linked programs are.
+    pub(crate) fn built_static(&self) -> PathBuf {
+        let folder = format!("target/static/{}", triple());
+        host::root().join(folder).join(&self.profile)
+    }
+
     /// Where the built programs are; other directories than the default get a target of their own,
     /// so that both builds stay.
     pub(crate) fn built(&self) -> PathBuf {
@@ -155,8 +161,39 @@ impl Options {
     }
 }
 
+/// The target for which everything is built.
+fn triple() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
+}
+
+/// Builds `init.lxc.static`: with the C library in it, so that it runs in any root file system.
+fn build_static(options: &Options) -> Result<(), String> {
+    if !options.build && options.built_static().join("lxc-init").is_file() {
+        return Ok(());
+    }
+    let mut cargo = host::cargo();
+    // A target that is named keeps the flags from what runs while building.
+    cargo.args([
+        "build",
+        "--quiet",
+        "--package",
+        "lxc-init",
+        "--bin",
+        "lxc-init",
+    ]);
+    cargo.args(["--target", &triple()]);
+    if options.profile != "debug" {
+        cargo.args(["--profile", &options.profile]);
+    }
+    cargo
+        .env("CARGO_TARGET_DIR", host::root().join("target/static"))
+        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+    host::run(&mut cargo)
+}
+
 /// Builds everything with the directories of `options`.
 pub(crate) fn build(options: &Options) -> Result<(), String> {
+    build_static(options)?;
     if !options.build {
         return Ok(());
     }

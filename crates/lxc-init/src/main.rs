@@ -4,6 +4,16 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
 
+const USAGE: &str = "\
+Usage: init.lxc -n NAME [-q] [-P PATH] [-o FILE] [-l LEVEL] -- COMMAND…
+
+Runs COMMAND as the first process of an application container does: reaps what ends, forwards
+signals, and ends with the command's status (128 + signal if it was killed).
+";
+
+/// The version of LXC whose behaviour this is.
+const VERSION: &str = "7.0.0";
+
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1).peekable();
     while let Some(argument) = arguments.peek().map(|a| a.to_string_lossy().into_owned()) {
@@ -11,6 +21,14 @@ fn main() -> ExitCode {
             "--" => {
                 arguments.next();
                 break;
+            }
+            "-h" | "--help" | "-?" | "--usage" => {
+                print!("{USAGE}");
+                return ExitCode::SUCCESS;
+            }
+            "--version" => {
+                println!("{VERSION}");
+                return ExitCode::SUCCESS;
             }
             "-q" | "--quiet" => drop(arguments.next()),
             // Who started us and where it logs changes nothing here.
@@ -21,9 +39,7 @@ fn main() -> ExitCode {
             other if other.starts_with("--") && other.contains('=') => drop(arguments.next()),
             other if other.starts_with('-') => {
                 eprintln!("init.lxc: unknown option {other}");
-                eprintln!(
-                    "usage: init.lxc -n NAME [-q] [-P PATH] [-o FILE] [-l LEVEL] -- COMMAND…"
-                );
+                eprint!("{USAGE}");
                 return ExitCode::FAILURE;
             }
             _ => break,

@@ -9,6 +9,8 @@ pub enum Place {
     LibexecLxc,
     /// LIBEXECDIR/rlxc
     LibexecRlxc,
+    /// LIBEXECDIR/lxc/hooks
+    LibexecHooks,
     /// PREFIX/sbin
     Sbin,
     /// LIBDIR
@@ -38,7 +40,7 @@ const fn item(built: &'static str, place: Place, name: &'static str, mode: u32) 
 }
 
 /// All programs and the library.
-pub const PROGRAMS: [Item; 8] = [
+pub const PROGRAMS: [Item; 9] = [
     item("rlxc", Place::Bin, "rlxc", 0o755),
     item("rlxc-monitor", Place::LibexecRlxc, "rlxc-monitor", 0o755),
     item("rlxc-worker", Place::LibexecRlxc, "rlxc-worker", 0o755),
@@ -46,6 +48,12 @@ pub const PROGRAMS: [Item; 8] = [
     item("lxc-monitord", Place::LibexecLxc, "lxc-monitord", 0o755),
     item("lxc-user-nic", Place::LibexecLxc, "lxc-user-nic", 0o4755),
     item("lxc-init", Place::Sbin, "init.lxc", 0o755),
+    item(
+        "unmount-namespace",
+        Place::LibexecHooks,
+        "unmount-namespace",
+        0o755,
+    ),
     item("liblxc.so", Place::Lib, "liblxc.so.1.9.0", 0o644),
 ];
 
@@ -55,8 +63,8 @@ pub const LIBRARY_LINKS: [(&str, &str); 2] = [
     ("liblxc.so", "liblxc.so.1"),
 ];
 
-/// The list for `cargo xtask install`, a line each: `program BUILT PLACE NAME MODE`, `library NAME
-/// TARGET`, `tool NAME`.
+/// The list for `cargo xtask install`, a line each: `program BUILT PLACE NAME MODE`, `static BUILT PLACE
+/// NAME MODE` for what is linked statically, `library NAME TARGET`, `tool NAME`.
 pub fn list() -> String {
     let mut text = String::new();
     let mut line = |words: &[&str]| {
@@ -68,12 +76,15 @@ pub fn list() -> String {
             Place::Bin => "bin",
             Place::LibexecLxc => "libexec/lxc",
             Place::LibexecRlxc => "libexec/rlxc",
+            Place::LibexecHooks => "libexec/lxc/hooks",
             Place::Sbin => "sbin",
             Place::Lib => "lib",
         };
         let mode = format!("{:o}", item.mode);
         line(&["program", item.built, place, item.name, &mode]);
     }
+    // The same program again, linked for a root file system that has no libraries.
+    line(&["static", "lxc-init", "sbin", "init.lxc.static", "755"]);
     for (name, target) in LIBRARY_LINKS {
         line(&["library", name, target]);
     }

@@ -92,7 +92,7 @@ impl Client {
             .user_agent(concat!(
                 "rlxc/",
                 env!("CARGO_PKG_VERSION"),
-                " (lxc compat:5)"
+                " (lxc compat:7)"
             ))
             .timeout_connect(seconds(30))
             .timeout_recv_response(seconds(60))

@@ -13,7 +13,10 @@ use crate::server::{Remote, Server};
 const INDEX: u64 = 64 << 20;
 
 /// The compatibility level that is understood, as LXC numbers them.
-pub const COMPAT: u32 = 5;
+pub const COMPAT: u32 = 7;
+
+/// Since this level images speak of the same keys.
+pub const OLDEST_COMPAT: u32 = 5;
 
 /// One image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,14 +223,20 @@ pub fn is_plain_word(word: &str) -> bool {
 fn lines(server: &Server, user_mode: bool, keys: Option<&Keyring>) -> Result<Vec<Image>> {
     let mode = if user_mode { "user" } else { "system" };
     let base = format!("meta/1.0/index-{mode}");
-    let text = match signed(server, &format!("{base}.{COMPAT}"), keys)? {
-        Some(text) => text,
-        None => signed(server, &base, keys)?.ok_or_else(|| {
-            Error::message(format!(
-                "{server} is no image server: it has neither streams/v1/index.json nor {base}"
-            ))
-        })?,
-    };
+    let levels = (OLDEST_COMPAT..=COMPAT).rev();
+    let names = levels.map(|level| format!("{base}.{level}"));
+    let mut text = None;
+    for name in names.chain([base.clone()]) {
+        text = signed(server, &name, keys)?;
+        if text.is_some() {
+            break;
+        }
+    }
+    let text = text.ok_or_else(|| {
+        Error::message(format!(
+            "{server} is no image server: it has neither streams/v1/index.json nor {base}"
+        ))
+    })?;
     let text = String::from_utf8(text).map_err(|error| Error::format(base, error))?;
     let mut list = Vec::new();
     for line in text.lines() {

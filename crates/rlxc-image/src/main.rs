@@ -15,6 +15,9 @@ The program behind LXC's templates of these names; lxc-create calls it.
 rlxc-image TEMPLATE --help tells a template's options.
 ";
 
+/// No file that a hook writes is larger.
+const LARGEST: u64 = 256 << 20;
+
 /// This program, also when its file has been replaced meanwhile.
 const OWN: &str = "/proc/self/exe";
 
@@ -70,8 +73,15 @@ fn put(words: &[OsString]) -> Result<u8> {
         source,
     };
     let mut text = Vec::new();
-    let read = std::io::stdin().take(1 << 20).read_to_end(&mut text);
+    let read = std::io::stdin().take(LARGEST + 1).read_to_end(&mut text);
     read.map_err(failed)?;
+    if text.len() as u64 > LARGEST {
+        return Err(Error::Message(format!(
+            "more than {} MiB for {}",
+            LARGEST >> 20,
+            path.display()
+        )));
+    }
     let tree = unpack::Tree::open(Path::new(dir), false).map_err(|error| failed(error.into()))?;
     let put = tree.replace_file(Path::new(path), &text, 0o644);
     put.map_err(|error| failed(error.into()))?;

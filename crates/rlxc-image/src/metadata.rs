@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::index::COMPAT;
+use crate::index::{COMPAT, OLDEST_COMPAT};
 use crate::unpack::{Limits, Stream};
 
 /// The texts by name.
@@ -97,20 +97,20 @@ impl Metadata {
         Ok(())
     }
 
-    /// The text of that name: its form for user namespaces and for the highest level that is
-    /// understood come first, as LXC chooses.
+    /// The text of that name: its form for user namespaces and for the level that is understood come
+    /// first, as LXC chooses. Those numbered lower are for older readers: what has no number is newer.
     pub fn text(&self, name: &str, user_mode: bool) -> Option<String> {
         let mode = if user_mode { "user" } else { "system" };
-        let mut name = name.to_owned();
+        let levels = || (OLDEST_COMPAT..=COMPAT).rev();
         let with_mode = format!("{name}-{mode}");
-        if self.texts.contains_key(&with_mode)
-            || (1..=COMPAT).any(|level| self.texts.contains_key(&format!("{with_mode}.{level}")))
-        {
-            name = with_mode;
+        for name in [with_mode.as_str(), name] {
+            let mut leveled =
+                levels().filter_map(|level| self.texts.get(&format!("{name}.{level}")));
+            if let Some(text) = leveled.next().or_else(|| self.texts.get(name)) {
+                return Some(text.clone());
+            }
         }
-        let levels = (1..=COMPAT).rev().map(|level| format!("{name}.{level}"));
-        let mut found = levels.filter_map(|name| self.texts.get(&name));
-        found.next().or_else(|| self.texts.get(&name)).cloned()
+        None
     }
 
     /// The configuration's lines.
@@ -137,8 +137,10 @@ mod tests {
     fn the_closest_text_is_chosen() {
         let texts = [
             ("config", "a"),
+            ("config.4", "older"),
             ("config.5", "b"),
             ("config-user", "c"),
+            ("config-user.4", "older"),
             ("fstab", "f"),
         ];
         let mut metadata = Metadata {

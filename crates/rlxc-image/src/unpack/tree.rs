@@ -73,6 +73,14 @@ impl Tree {
     /// # Errors
     /// As [`Tree::directory`], and those of mkdirat(2).
     pub fn make_directories(&self, path: &Path) -> nix::Result<OwnedFd> {
+        self.make_directories_with(path, |_, _| {})
+    }
+
+    fn make_directories_with(
+        &self,
+        path: &Path,
+        made: impl Fn(&OwnedFd, &OwnedFd),
+    ) -> nix::Result<OwnedFd> {
         match self.directory(path) {
             Err(Errno::ENOENT) => {}
             other => return other,
@@ -82,7 +90,8 @@ impl Tree {
             let parent = self.directory(&done)?;
             done.push(name);
             match mkdirat(&parent, name.as_os_str(), Mode::from_bits_truncate(0o755)) {
-                Ok(()) | Err(Errno::EEXIST) => {}
+                Ok(()) => made(&parent, &self.directory(&done)?),
+                Err(Errno::EEXIST) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -123,12 +132,14 @@ impl Tree {
     }
 
     /// Puts a file in place of whatever has that name: a new file, renamed over it, so that no link
-    /// is ever written through. An existing file's mode and owner are kept.
+    /// is ever written through. An existing file's mode and owner are kept; a new one belongs to whom
+    /// its directory belongs to, which is a container's root where ids are mapped.
     ///
     /// # Errors
     /// The errno of the calls.
     pub fn replace_file(&self, path: &Path, content: &[u8], mode: u32) -> nix::Result<()> {
-        let (parent, name) = self.parent_of(path, true)?;
+        let (dir, name) = split(path)?;
+        let parent = self.make_directories_with(dir, |above, new| own_as_parent(above, new))?;
         let old = fstatat(&parent, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok();
         let old = old.filter(|stat| is(stat, SFlag::S_IFREG));
         let mode = old.as_ref().map_or(mode, |stat| stat.st_mode & 0o7777);
@@ -152,7 +163,10 @@ impl Tree {
                     Some(Uid::from_raw(stat.st_uid)),
                     Some(Gid::from_raw(stat.st_gid)),
                 ),
-                None => Ok(()),
+                None => {
+                    own_as_parent(&parent, &file);
+                    Ok(())
+                }
             })
             .and_then(|()| nix::sys::stat::fchmod(&file, Mode::from_bits_truncate(mode)))
             .and_then(|()| renameat(&parent, temporary.as_os_str(), &parent, name));
@@ -167,11 +181,10 @@ impl Tree {
     /// # Errors
     /// As [`Tree::directory`]; `EINVAL` for the root itself.
     pub fn parent_of<'a>(&self, path: &'a Path, make: bool) -> nix::Result<(OwnedFd, &'a OsStr)> {
-        let name = path.file_name().ok_or(Errno::EINVAL)?;
-        let parent = path.parent().unwrap_or_else(|| Path::new(""));
+        let (dir, name) = split(path)?;
         let parent = match make {
-            true => self.make_directories(parent)?,
-            false => self.directory(parent)?,
+            true => self.make_directories(dir)?,
+            false => self.directory(dir)?,
         };
         Ok((parent, name))
     }
@@ -182,6 +195,22 @@ impl Tree {
     /// The first errno; what can be removed is.
     pub fn clear(&self) -> nix::Result<()> {
         remove_children(&self.root, &mut |_| false, Path::new(""), 0).map(|_| ())
+    }
+}
+
+/// A path's directory and its last name.
+fn split(path: &Path) -> nix::Result<(&Path, &OsStr)> {
+    let name = path.file_name().ok_or(Errno::EINVAL)?;
+    Ok((path.parent().unwrap_or_else(|| Path::new("")), name))
+}
+
+/// Gives something new to whom its directory belongs to, if that can be.
+fn own_as_parent(parent: impl AsFd, new: impl AsFd) {
+    if let Ok(stat) = nix::sys::stat::fstat(parent.as_fd()) {
+        let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+        let flags = AtFlags::AT_EMPTY_PATH;
+        // Without the right to, it stays with whoever made it.
+        let _ = fchownat(new.as_fd(), "", Some(uid), Some(gid), flags);
     }
 }
 
