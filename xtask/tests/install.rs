@@ -112,7 +112,9 @@ fn an_installation_is_laid_out_and_taken_away_whole() {
         "usr/libexec/lxc/lxc-user-nic",
         "usr/libexec/lxc/lxc-containers",
         "usr/libexec/lxc/lxc-net",
+        "usr/libexec/lxc/hooks/unmount-namespace",
         "usr/sbin/init.lxc",
+        "usr/sbin/init.lxc.static",
         "usr/lib/x86_64-linux-gnu/liblxc.so.1.9.0",
         "usr/lib/x86_64-linux-gnu/liblxc.so.1",
         "usr/lib/x86_64-linux-gnu/liblxc.so",
@@ -126,6 +128,12 @@ fn an_installation_is_laid_out_and_taken_away_whole() {
         "usr/share/lxc/config/userns.conf",
         "usr/share/lxc/config/nesting.conf",
         "usr/share/lxc/hooks/clonehostname",
+        "usr/share/lxc/hooks/dhclient",
+        "usr/share/lxc/hooks/mountecryptfsroot",
+        "usr/share/lxc/hooks/nvidia",
+        "usr/share/lxc/hooks/squid-deb-proxy-client",
+        "usr/share/lxc/hooks/ubuntu-cloud-prep",
+        "usr/share/lxc/selinux/lxc.te",
         "usr/share/lxc/templates/lxc-download",
         "usr/share/man/man1/lxc-create.1",
         "usr/share/bash-completion/completions/rlxc",
@@ -147,6 +155,10 @@ fn an_installation_is_laid_out_and_taken_away_whole() {
     };
     assert_eq!(mode("usr/libexec/lxc/lxc-user-nic"), 0o4755);
     assert_eq!(mode("usr/share/lxc/templates/lxc-oci"), 0o755);
+    // It runs where there is neither a loader nor a library.
+    let linked = std::fs::read(scratch.0.join("usr/sbin/init.lxc.static")).unwrap();
+    let loader = b"ld-linux";
+    assert!(!linked.windows(loader.len()).any(|part| part == loader));
     let default = std::fs::read_to_string(scratch.0.join("etc/lxc/default.conf")).unwrap();
     assert_eq!(default, "mine\n");
     // No file speaks of a directory that was not put in.
@@ -214,11 +226,32 @@ fn another_installation_is_not_overwritten() {
     );
 }
 
+/// What Debian's binding python3-lxc does with the library of the packages.
+const BINDING: &str = r#"
+import lxc
+assert lxc.version == "7.0.0", lxc.version
+one = lxc.Container("rlxc-img-binding")
+assert not one.defined
+assert one.create("busybox"), one.state
+assert one.defined and "rlxc-img-binding" in lxc.list_containers()
+assert one.start() and one.wait("RUNNING", 10), one.state
+said = one.attach_wait(lxc.attach_run_command, ["/bin/true"])
+assert said == 0, said
+assert one.freeze() and one.state == "FROZEN" and one.unfreeze()
+assert one.get_config_item("lxc.uts.name") == "rlxc-img-binding"
+copy = one.stop() and one.wait("STOPPED", 10) and one.clone("rlxc-img-binding2")
+assert copy and copy.rename("rlxc-img-binding3")
+for container in lxc.list_containers(as_object=True):
+    assert container.destroy(), container.name
+print("the binding is done")
+"#;
+
 /// The whole machine again, where nothing that is changed reaches the real one: run as a script in a
 /// mount namespace whose root is an overlay.
 fn in_overlay(scratch: &Scratch, script: &str) -> Output {
     let file = scratch.0.join("script");
     std::fs::write(&file, script).unwrap();
+    std::fs::write(scratch.0.join("script.py"), BINDING).unwrap();
     let setup = format!(
         "set -e\n\
          mount -t tmpfs none {0}/ram\n\
@@ -227,7 +260,7 @@ fn in_overlay(scratch: &Scratch, script: &str) -> Output {
          cd {0}/ram/root\n\
          mkdir -p packages\n\
          mount --bind {0}/debs packages\n\
-         cp {0}/script .\n\
+         cp {0}/script {0}/script.py .\n\
          mount --rbind /proc proc\n\
          mount --rbind /sys sys\n\
          mount --rbind /dev dev\n\
@@ -280,7 +313,7 @@ fn packages_take_lxc_s_place_and_a_container_lives_by_them() {
         test -u /usr/libexec/lxc/lxc-user-nic
         ldconfig -p | grep -q 'liblxc.so.1 '
         if [ -e /usr/lib/python3/dist-packages/lxc/__init__.py ]; then
-            /usr/bin/python3 -c 'import lxc; assert lxc.version == \"7.0.0\", lxc.version'
+            /usr/bin/python3 /script.py
         fi
         if command -v gcc; then
             echo '#include <lxc/lxccontainer.h>
@@ -292,6 +325,9 @@ fn packages_take_lxc_s_place_and_a_container_lives_by_them() {
         printf 'lxc.net.0.type = empty\\n' > /etc/lxc/default.conf
         lxc-create -n rlxc-img-life -t busybox
         grep -q 'lxc.include = /usr/share/lxc/config/common.conf' /var/lib/lxc/rlxc-img-life/config
+        mkdir /tmp/bare && cp /usr/sbin/init.lxc.static /tmp/bare/init
+        printf 'lxc.net.0.type = empty\\nlxc.rootfs.path = dir:/tmp/bare\\n' > /tmp/bare.conf
+        test \"$(lxc-execute -n rlxc-img-bare -f /tmp/bare.conf -- /init -n x -- /init --version)\" = 7.0.0
         rlxc config check /var/lib/lxc/rlxc-img-life/config
         lxc-start -n rlxc-img-life
         lxc-wait -n rlxc-img-life -s RUNNING -t 5
@@ -325,6 +361,8 @@ fn packages_take_lxc_s_place_and_a_container_lives_by_them() {
         ls /usr/bin/lxc-* 2>/dev/null && exit 1
         echo nothing is left";
     let said = ok(&in_overlay(&scratch, script));
+    let binding = Path::new("/usr/lib/python3/dist-packages/lxc/__init__.py").exists();
+    assert_eq!(said.contains("the binding is done"), binding, "{said}");
     assert!(
         said.contains("the life is over") && said.contains("nothing is left"),
         "{said}"
@@ -333,6 +371,32 @@ fn packages_take_lxc_s_place_and_a_container_lives_by_them() {
         std::fs::read("/var/lib/dpkg/status").unwrap() == before,
         "the machine was changed"
     );
+}
+
+#[test]
+fn the_selinux_policy_compiles() {
+    let makefile = Path::new("/usr/share/selinux/devel/Makefile");
+    if !makefile.exists() {
+        println!(
+            "skipped: {} (package selinux-policy-dev)",
+            makefile.display()
+        );
+        return;
+    }
+    let scratch = Scratch::new("selinux");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist/selinux");
+    for name in ["lxc.te", "lxc.if"] {
+        std::fs::copy(source.join(name), scratch.0.join(name)).unwrap();
+    }
+    let made = Command::new("make")
+        .arg("-f")
+        .arg(makefile)
+        .arg("lxc.pp")
+        .current_dir(&scratch.0)
+        .output()
+        .unwrap();
+    ok(&made);
+    assert!(scratch.0.join("lxc.pp").exists());
 }
 
 #[test]

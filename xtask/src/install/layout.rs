@@ -175,6 +175,8 @@ impl Layout {
             directories,
         )?;
         self.texts(&dist.join("hooks"), &lxc.join("hooks"), 0o755, directories)?;
+        let selinux = lxc.join("selinux");
+        self.texts(&dist.join("selinux"), &selinux, 0o644, directories)?;
         let libexec = directories.libexec().join("lxc");
         self.texts(&dist.join("libexec"), &libexec, 0o755, directories)?;
         let units = directories.prefix.join("lib/systemd/system");
