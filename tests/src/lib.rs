@@ -19,12 +19,60 @@ pub enum Actor {
 }
 
 impl Actor {
+    /// Whoever runs the tests: what needs no privileges is tried with those that there are.
+    #[must_use]
+    pub fn own() -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        let own = std::fs::metadata("/proc/self").map_or(0, |meta| meta.uid());
+        let ranges = || User::find(&own.to_string()).and_then(|user| user.ranges);
+        match own {
+            0 => Self::Root,
+            _ if ranges().is_some() => Self::UserWithIds,
+            _ => Self::UserWithoutIds,
+        }
+    }
+
     fn user(self) -> Option<&'static str> {
         match self {
             Self::Root => None,
             Self::UserWithIds => Some("rlxc-ids"),
             Self::UserWithoutIds => Some("rlxc-noids"),
         }
+    }
+}
+
+/// A user of this machine, and the subordinate ids.
+#[derive(Debug, Clone)]
+struct User {
+    name: String,
+    uid: u32,
+    gid: u32,
+    /// Ranges of user and of group ids: first and count
+    ranges: Option<[(u32, u32); 2]>,
+}
+
+impl User {
+    /// By name, or by number.
+    fn find(who: &str) -> Option<Self> {
+        let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+        let fields = passwd
+            .lines()
+            .map(|line| line.split(':').collect::<Vec<_>>())
+            .find(|fields| fields.len() > 3 && (fields[0] == who || fields[2] == who))?;
+        let (name, number) = (fields[0], fields[2]);
+        let range = |file: &str| {
+            let text = std::fs::read_to_string(file).ok()?;
+            let mut lines = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+            let line = lines.find(|f| f.len() == 3 && (f[0] == name || f[0] == number))?;
+            Some((line[1].parse().ok()?, line[2].trim().parse().ok()?))
+        };
+        let ranges = range("/etc/subuid").zip(range("/etc/subgid"));
+        Some(Self {
+            name: name.to_owned(),
+            uid: number.parse().ok()?,
+            gid: fields[3].parse().ok()?,
+            ranges: ranges.map(|(uids, gids)| [uids, gids]),
+        })
     }
 }
 
@@ -61,48 +109,77 @@ pub fn repository() -> PathBuf {
         .unwrap_or_default()
 }
 
+/// Whether this process runs as root; says in one line that it does not, and what for it should.
+#[must_use]
+pub fn root_for(what: &str) -> bool {
+    let root = is_root();
+    if !root {
+        skipped(&format!("root ({what})"));
+    }
+    root
+}
+
 /// An lxcpath of one test's own; its containers are killed and removed at the end.
 #[derive(Debug)]
 pub struct Place {
     path: PathBuf,
     actor: Actor,
-    ids: Option<(u32, u32)>,
+    /// Who works here, unless it is root
+    user: Option<User>,
 }
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
 impl Place {
     /// A fresh lxcpath for `actor`; `None`, with the line that says why, if that cannot be here.
+    ///
+    /// Root takes the part of the test users; an ordinary user plays itself.
     #[must_use]
     pub fn new(actor: Actor) -> Option<Self> {
-        if !is_root() {
-            skipped("root (whole-system tests change users and read the host's cgroups)");
-            return None;
-        }
         if !Path::new("/bin/busybox").exists() {
             skipped("/bin/busybox (package busybox-static)");
             return None;
         }
-        let ids = match actor.user() {
-            None => None,
-            Some(user) => {
-                let Some(ids) = ids_of(user) else {
+        let user = match (actor.user(), is_root()) {
+            (None, true) => None,
+            (None, false) => {
+                skipped("root (privileged containers)");
+                return None;
+            }
+            (Some(name), true) => {
+                let Some(user) = User::find(name) else {
                     skipped(&format!(
-                        "the test user {user} (made by cargo xtask test as root)"
+                        "the test user {name} (made by cargo xtask test as root)"
                     ));
                     return None;
                 };
-                Some(ids)
+                Some(user)
+            }
+            (Some(_), false) => {
+                use std::os::unix::fs::MetadataExt as _;
+                let own = std::fs::metadata("/proc/self")
+                    .map(|meta| meta.uid())
+                    .ok()?;
+                let Some(user) = User::find(&own.to_string()) else {
+                    skipped("this user in /etc/passwd");
+                    return None;
+                };
+                Some(user)
             }
         };
+        let without = user.as_ref().is_some_and(|user| user.ranges.is_none());
+        if actor == Actor::UserWithIds && without {
+            skipped("subordinate ids of this user (/etc/subuid, /etc/subgid)");
+            return None;
+        }
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("rlxc-t{}-{number}", std::process::id()));
         std::fs::create_dir(&path).ok()?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).ok()?;
-        if let Some((uid, gid)) = ids {
-            std::os::unix::fs::chown(&path, Some(uid), Some(gid)).ok()?;
+        if let Some(user) = &user {
+            std::os::unix::fs::chown(&path, Some(user.uid), Some(user.gid)).ok()?;
         }
-        Some(Self { path, actor, ids })
+        Some(Self { path, actor, user })
     }
 
     /// The lxcpath.
@@ -114,16 +191,16 @@ impl Place {
     /// A command run by this place's user.
     #[must_use]
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = match (self.actor.user(), self.ids) {
-            (Some(user), Some((uid, gid))) => {
+        let mut command = match &self.user {
+            Some(user) if is_root() => {
                 let mut command = Command::new("setpriv");
                 command
-                    .arg(format!("--reuid={uid}"))
-                    .arg(format!("--regid={gid}"));
+                    .arg(format!("--reuid={}", user.uid))
+                    .arg(format!("--regid={}", user.gid));
                 command.args(["--init-groups", "--"]).arg(program);
                 command
-                    .env("HOME", format!("/home/{user}"))
-                    .env("USER", user);
+                    .env("HOME", format!("/home/{}", user.name))
+                    .env("USER", &user.name);
                 command.env_remove("XDG_RUNTIME_DIR");
                 command
             }
@@ -160,13 +237,20 @@ impl Place {
         ok(&self.rlxc("create", &["-n", name, "-f", &file, "-t", &template]));
     }
 
-    fn id_maps(&self) -> String {
-        let map = |id: char, host: u32, count: u32| format!("lxc.idmap = {id} 0 {host} {count}\n");
-        match (self.actor, self.ids) {
-            (Actor::UserWithIds, _) => map('u', 1_200_000, 65536) + &map('g', 1_200_000, 65536),
-            (Actor::UserWithoutIds, Some((uid, gid))) => map('u', uid, 1) + &map('g', gid, 1),
-            _ => String::new(),
-        }
+    /// The lines `lxc.idmap` of this place's containers.
+    #[must_use]
+    pub fn id_maps(&self) -> String {
+        let Some(user) = &self.user else {
+            return String::new();
+        };
+        let single = [(user.uid, 1), (user.gid, 1)];
+        let ranges = match self.actor {
+            Actor::UserWithIds => user.ranges.unwrap_or(single),
+            _ => single,
+        };
+        let map =
+            |id: char, (host, count): (u32, u32)| format!("lxc.idmap = {id} 0 {host} {count}\n");
+        map('u', ranges[0]) + &map('g', ranges[1])
     }
 }
 
@@ -187,15 +271,6 @@ impl Drop for Place {
         }
         let _ = std::fs::remove_dir_all(&self.path);
     }
-}
-
-fn ids_of(user: &str) -> Option<(u32, u32)> {
-    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
-    let line = passwd
-        .lines()
-        .find(|line| line.starts_with(&format!("{user}:")))?;
-    let mut fields = line.split(':').skip(2);
-    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
 /// Runs a command to its end, with what it said.

@@ -22,7 +22,7 @@ fn written(place: &Place, name: &str, text: &str) {
 
 #[test]
 fn faults_in_a_configuration_are_named_with_file_and_line() {
-    let Some(place) = Place::new(Actor::Root) else {
+    let Some(place) = Place::new(Actor::own()) else {
         return;
     };
     for (name, text, words) in [
@@ -52,7 +52,7 @@ fn faults_in_a_configuration_are_named_with_file_and_line() {
 
 #[test]
 fn a_rootfs_that_is_none_is_named() {
-    let Some(place) = Place::new(Actor::Root) else {
+    let Some(place) = Place::new(Actor::own()) else {
         return;
     };
     let file = place.path().join("file");
@@ -73,7 +73,7 @@ fn a_rootfs_that_is_none_is_named() {
 
 #[test]
 fn an_init_that_cannot_run_is_named() {
-    let Some(place) = Place::new(Actor::Root) else {
+    let Some(place) = Place::new(Actor::own()) else {
         return;
     };
     place.create("noinit", "lxc.init.cmd = /bin/nosuch\n");
@@ -86,7 +86,7 @@ fn an_init_that_cannot_run_is_named() {
 
 #[test]
 fn names_that_are_no_names_are_refused() {
-    let Some(place) = Place::new(Actor::Root) else {
+    let Some(place) = Place::new(Actor::own()) else {
         return;
     };
     let long = "n".repeat(300);
@@ -100,7 +100,7 @@ fn names_that_are_no_names_are_refused() {
 
 #[test]
 fn a_second_start_says_that_the_container_runs() {
-    let Some(place) = Place::new(Actor::Root) else {
+    let Some(place) = Place::new(Actor::own()) else {
         return;
     };
     place.create("twice", "");
@@ -117,7 +117,7 @@ fn a_second_start_says_that_the_container_runs() {
 
 #[test]
 fn a_template_that_fails_leaves_nothing() {
-    let Some(place) = Place::new(Actor::Root) else {
+    let Some(place) = Place::new(Actor::own()) else {
         return;
     };
     let template = place.path().join("fails");
@@ -126,9 +126,11 @@ fn a_template_that_fails_leaves_nothing() {
         .arg("+x")
         .arg(&template)
         .status();
-    let path = template.display().to_string();
+    let config = place.path().join("half.conf");
+    assert!(std::fs::write(&config, place.id_maps()).is_ok());
+    let (path, config) = (template.display().to_string(), config.display().to_string());
     fails_naming(
-        &place.rlxc("create", &["-n", "half", "-t", &path]),
+        &place.rlxc("create", &["-n", "half", "-f", &config, "-t", &path]),
         &["fails"],
     );
     assert!(!place.path().join("half").exists());
@@ -136,7 +138,7 @@ fn a_template_that_fails_leaves_nothing() {
 
 #[test]
 fn a_stuck_monitor_does_not_hang_the_lists() {
-    let Some(place) = Place::new(Actor::Root) else {
+    let Some(place) = Place::new(Actor::own()) else {
         return;
     };
     place.create("stuck", "");

@@ -135,6 +135,9 @@ fn uid_of(place: &Place) -> u32 {
 
 #[test]
 fn in_a_delegated_subtree_it_is_limited_owned_by_its_root_and_removed() {
+    if !rlxc_tests::root_for("a cgroup is delegated") {
+        return;
+    }
     let Some(place) = Place::new(Actor::UserWithIds) else {
         return;
     };
@@ -194,6 +197,9 @@ fn in_a_delegated_subtree_it_is_limited_owned_by_its_root_and_removed() {
 
 #[test]
 fn where_nothing_is_delegated_it_runs_without_limits_or_says_why_it_cannot() {
+    if !rlxc_tests::root_for("a cgroup is delegated") {
+        return;
+    }
     let Some(place) = Place::new(Actor::UserWithIds) else {
         return;
     };

@@ -17,6 +17,9 @@ const NONE: Option<&str> = None;
 /// Gives this test a network namespace with the bridge `br0` (10.9.0.1/24), and its own /run/lxc
 /// and /etc/lxc; commands started from it are in there, too.
 fn own_network(actor: Actor) -> Option<Place> {
+    if !rlxc_tests::root_for("a network with a bridge is made") {
+        return None;
+    }
     let place = Place::new(actor)?;
     if !Path::new("/usr/sbin/ip").exists() && !Path::new("/sbin/ip").exists() {
         skipped("ip (package iproute2)");

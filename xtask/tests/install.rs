@@ -312,6 +312,7 @@ fn packages_take_lxc_s_place_and_a_container_lives_by_them() {
         test \"$(readlink -f /usr/bin/lxc-start)\" = /usr/bin/rlxc
         test -u /usr/libexec/lxc/lxc-user-nic
         ldconfig -p | grep -q 'liblxc.so.1 '
+        printf 'lxc.net.0.type = empty\\n' > /etc/lxc/default.conf
         if [ -e /usr/lib/python3/dist-packages/lxc/__init__.py ]; then
             /usr/bin/python3 /script.py
         fi
@@ -321,8 +322,6 @@ fn packages_take_lxc_s_place_and_a_container_lives_by_them() {
             gcc -o /tmp/version /tmp/version.c -llxc
             /tmp/version
         fi
-        printf 'lxc.include = /etc/lxc/default.conf\\nlxc.net.0.type = empty\\n' > /tmp/c.conf
-        printf 'lxc.net.0.type = empty\\n' > /etc/lxc/default.conf
         lxc-create -n rlxc-img-life -t busybox
         grep -q 'lxc.include = /usr/share/lxc/config/common.conf' /var/lib/lxc/rlxc-img-life/config
         mkdir /tmp/bare && cp /usr/sbin/init.lxc.static /tmp/bare/init

@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_path_without_type_is_looked_at() -> Result<()> {
         assert_eq!(Rootfs::parse("/")?.path, "/");
-        assert!(Rootfs::parse("/nonexistent/x").is_err());
+        assert!(Rootfs::parse("/no-such-place/x").is_err());
         assert!(Rootfs::parse("floppy:/x").is_err());
         Ok(())
     }

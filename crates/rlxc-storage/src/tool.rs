@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn what_a_failing_program_said_is_told() {
-        let error = run("ls", &["/nonexistent/x"]).unwrap_err().to_string();
+        let error = run("ls", &["/no-such-place/x"]).unwrap_err().to_string();
         assert!(error.contains("No such file"), "{error}");
     }
 
