@@ -13,6 +13,9 @@ use common::{Scratch, is_root, ok, program, text};
 
 const PEERS: &str = "/usr/share/lxc/hooks";
 
+/// Variables of an environment.
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
 /// A hook as it is installed, with its directories put in.
 fn hook(scratch: &Scratch, name: &str) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist/hooks");
@@ -81,7 +84,7 @@ fn nvidia_asks_for_what_the_variables_say() {
     let scratch = Scratch::new();
     let (path, log) = recorder(&scratch, "nvidia-container-cli");
     let ours = hook(&scratch, "nvidia");
-    let run = |hook: &Path, words: &[&str], variables: &[(&str, &str)]| -> (Output, String) {
+    let run = |hook: &Path, words: &[&str], variables: Variables<'_>| -> (Output, String) {
         let _ = std::fs::remove_file(&log);
         std::fs::write(&log, "").unwrap();
         let mut command = Command::new(&unshare);
@@ -101,7 +104,7 @@ fn nvidia_asks_for_what_the_variables_say() {
         (output, std::fs::read_to_string(&log).unwrap())
     };
     let peer = Path::new(PEERS).join("nvidia");
-    let all: [(&[&str], &[(&str, &str)]); 8] = [
+    let all: [(&[&str], Variables<'_>); 8] = [
         (&[], &[]),
         (&[], &[("NVIDIA_VISIBLE_DEVICES", "void")]),
         (&[], &[("NVIDIA_VISIBLE_DEVICES", "none")]),
