@@ -126,23 +126,20 @@ impl Client {
         headers: &[(String, String)],
         limit: u64,
     ) -> Result<Answer, Failed> {
-        let mut response = self.call(url, headers)?;
-        let status = response.status().as_u16();
-        let headers = header_list(&response);
-        let mut body = Vec::new();
-        let mut reader = response.body_mut().as_reader().take(limit + 1);
-        reader
-            .read_to_end(&mut body)
-            .map_err(|error| Failed::Passing(error.to_string()))?;
-        if body.len() as u64 > limit {
-            return Err(Failed::Final(format!(
-                "the answer has more than {limit} bytes"
-            )));
-        }
-        Ok(Answer {
-            status,
-            headers,
-            body,
+        answer(self.call(url, headers)?, limit)
+    }
+
+    /// Sends a form, once; a small answer, whatever its status.
+    ///
+    /// # Errors
+    /// [`Error::Fetch`], also for a body above `limit` bytes.
+    pub fn post_form(&self, url: &str, form: String, limit: u64) -> Result<Answer> {
+        let kind = "application/x-www-form-urlencoded";
+        let sent = self.agent.post(url).content_type(kind).send(form);
+        let response = sent.map_err(|error| fetch(url, explain(&error)))?;
+        answer(response, limit).map_err(|failed| match failed {
+            Failed::Passing(reason) | Failed::Final(reason) => fetch(url, reason),
+            Failed::Status(error) => error,
         })
     }
 
@@ -298,6 +295,27 @@ enum Failed {
     Final(String),
     /// Another HTTP status than wanted
     Status(Error),
+}
+
+/// An answer as a whole.
+fn answer(mut response: Response<ureq::Body>, limit: u64) -> Result<Answer, Failed> {
+    let status = response.status().as_u16();
+    let headers = header_list(&response);
+    let mut body = Vec::new();
+    let mut reader = response.body_mut().as_reader().take(limit + 1);
+    reader
+        .read_to_end(&mut body)
+        .map_err(|error| Failed::Passing(error.to_string()))?;
+    if body.len() as u64 > limit {
+        return Err(Failed::Final(format!(
+            "the answer has more than {limit} bytes"
+        )));
+    }
+    Ok(Answer {
+        status,
+        headers,
+        body,
+    })
 }
 
 fn fetch(url: &str, reason: String) -> Error {

@@ -1,11 +1,9 @@
 //! Who one is to a registry: name and password, and the challenge that asks for them.
 
-use std::path::PathBuf;
-
 use base64::Engine;
-use serde::Deserialize;
 
-use crate::error::{Error, Result};
+/// The name that stands for having a token instead of a password.
+pub(crate) const TOKEN_USER: &str = "<token>";
 
 /// A name and a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -30,82 +28,6 @@ impl Credentials {
             "Basic {}",
             base64::engine::general_purpose::STANDARD.encode(text)
         )
-    }
-
-    /// From the files where podman, skopeo and docker keep them.
-    ///
-    /// # Errors
-    /// A named file that cannot be read.
-    pub(crate) fn of_host(host: &str) -> Result<Option<Self>> {
-        let named = std::env::var_os("REGISTRY_AUTH_FILE").map(PathBuf::from);
-        let below = |name: &str, rest: &str| {
-            let dir = std::env::var_os(name).filter(|value| !value.is_empty());
-            dir.map(|dir| PathBuf::from(dir).join(rest))
-        };
-        let files = match named {
-            Some(file) => vec![file],
-            None => [
-                below("XDG_RUNTIME_DIR", "containers/auth.json"),
-                below("HOME", ".config/containers/auth.json"),
-                below("HOME", ".docker/config.json"),
-            ]
-            .into_iter()
-            .flatten()
-            .filter(|file| file.is_file())
-            .collect(),
-        };
-        for file in files {
-            let text = std::fs::read(&file).map_err(Error::path("read", &file))?;
-            let what = file.display().to_string();
-            let auths: AuthFile =
-                serde_json::from_slice(&text).map_err(|error| Error::format(&what, error))?;
-            if let Some(found) = auths.find(host, &what)? {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
-    }
-}
-
-#[derive(Debug, Deserialize)]
-struct AuthFile {
-    #[serde(default)]
-    auths: std::collections::BTreeMap<String, Auth>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Auth {
-    #[serde(default)]
-    auth: String,
-}
-
-impl AuthFile {
-    fn find(&self, host: &str, what: &str) -> Result<Option<Credentials>> {
-        let names: &[&str] = match host {
-            "docker.io" => &[
-                "https://index.docker.io/v1/",
-                "docker.io",
-                "index.docker.io",
-            ],
-            host => &[host],
-        };
-        let mut found = names.iter().filter_map(|name| self.auths.get(*name));
-        let Some(auth) = found.find(|auth| !auth.auth.is_empty()) else {
-            return Ok(None);
-        };
-        let bad = || {
-            Error::format(
-                what,
-                format!("the entry of {host} is no base64 of user:password"),
-            )
-        };
-        let text = base64::engine::general_purpose::STANDARD.decode(&auth.auth);
-        let text = String::from_utf8(text.map_err(|_| bad())?).map_err(|_| bad())?;
-        let (user, password) = text.split_once(':').ok_or_else(bad)?;
-        Ok(Some(Credentials {
-            user: user.to_owned(),
-            password: password.to_owned(),
-        }))
     }
 }
 

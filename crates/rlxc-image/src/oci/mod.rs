@@ -2,6 +2,7 @@
 
 mod auth;
 mod convert;
+mod login;
 mod manifest;
 mod mounted;
 mod pull;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::auth::{Challenge, Credentials, query};
+use super::auth::{Challenge, Credentials, TOKEN_USER, query};
+use super::login;
 use super::manifest::{DOCUMENT, Descriptor};
 use super::reference::{Remote, Target};
 use super::store::Store;
@@ -41,7 +42,7 @@ impl<'a> Registry<'a> {
     pub(crate) fn new(remote: &'a Remote, credentials: Option<Credentials>) -> Result<Self> {
         let credentials = match credentials {
             Some(given) => Some(given),
-            None => Credentials::of_host(&remote.host)?,
+            None => login::find(&remote.host, &remote.name)?,
         };
         Ok(Self {
             client: Client::new(false)?,
@@ -178,6 +179,9 @@ impl<'a> Registry<'a> {
             return Err(Error::format(realm, "gives tokens without TLS"));
         }
         let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", self.remote.name));
+        if let Some(kept) = self.credentials.as_ref().filter(|c| c.user == TOKEN_USER) {
+            return self.refresh(realm, service.as_deref(), &scope, &kept.password);
+        }
         let between = if realm.contains('?') { '&' } else { '?' };
         let mut url = format!("{realm}{between}scope={}", query(&scope));
         if let Some(service) = service {
@@ -200,11 +204,32 @@ impl<'a> Registry<'a> {
                 hint: hint.to_owned(),
             });
         }
-        let token: Token =
-            serde_json::from_slice(&answer.body).map_err(|error| Error::format(realm, error))?;
-        let token = token.token.or(token.access_token);
-        let token = token.filter(|token| !token.is_empty());
-        token.ok_or_else(|| Error::format(realm, "gives no token"))
+        token_of(realm, &answer)
+    }
+
+    /// A token for a kept one, as helpers of some registries keep them.
+    fn refresh(
+        &self,
+        realm: &str,
+        service: Option<&str>,
+        scope: &str,
+        kept: &str,
+    ) -> Result<String> {
+        let form = format!(
+            "grant_type=refresh_token&client_id=rlxc&service={}&scope={}&refresh_token={}",
+            query(service.unwrap_or_default()),
+            query(scope),
+            query(kept)
+        );
+        let answer = self.client.post_form(realm, form, 1 << 20)?;
+        if answer.status != 200 {
+            return Err(Error::Status {
+                url: realm.to_owned(),
+                status: answer.status,
+                hint: ": the kept token is not taken any more; log in again".to_owned(),
+            });
+        }
+        token_of(realm, &answer)
     }
 
     fn refused(&self, url: &str, status: u16) -> Error {
@@ -223,4 +248,12 @@ impl<'a> Registry<'a> {
             hint,
         }
     }
+}
+
+fn token_of(realm: &str, answer: &Answer) -> Result<String> {
+    let token: Token =
+        serde_json::from_slice(&answer.body).map_err(|error| Error::format(realm, error))?;
+    let token = token.token.or(token.access_token);
+    let token = token.filter(|token| !token.is_empty());
+    token.ok_or_else(|| Error::format(realm, "gives no token"))
 }
