@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::copy::Progress;
 use crate::error::{Error, Result};
 use crate::mounted::{Mounted, Options};
 use crate::rootfs::Rootfs;
@@ -22,7 +23,7 @@ mod zfs;
 
 pub(crate) use block::Guess;
 pub use lvm::rests_on_original;
-pub(crate) use overlay::{make_dir, overwrite as overwrite_in_overlay};
+pub(crate) use overlay::{is_initial_user_namespace, make_dir, overwrite as overwrite_in_overlay};
 pub use zfs::{release_clones, set_place};
 
 /// The size of a new volume for which none is given.
@@ -61,6 +62,8 @@ pub struct Capabilities {
     pub share: bool,
     /// `snapshot` of a container on it; by a full copy where it cannot share
     pub snapshot: bool,
+    /// A full copy on another file system or pool goes as a stream of the storage's own (send and receive)
+    pub send: bool,
     /// Its size can be chosen
     pub sized: bool,
     /// Users without privilege can have it
@@ -74,6 +77,7 @@ const NOTHING: Capabilities = Capabilities {
     copy: false,
     share: false,
     snapshot: false,
+    send: false,
     sized: false,
     rootless: false,
     block: false,
@@ -125,11 +129,19 @@ impl Backend {
                 rootless: true,
                 ..made
             },
-            Self::Overlay | Self::Btrfs => Capabilities {
+            Self::Overlay => Capabilities {
                 rootless: true,
                 ..shares
             },
-            Self::Zfs => shares,
+            Self::Btrfs => Capabilities {
+                rootless: true,
+                send: true,
+                ..shares
+            },
+            Self::Zfs => Capabilities {
+                send: true,
+                ..shares
+            },
             Self::Loop => Capabilities {
                 sized: true,
                 block: true,
@@ -309,7 +321,13 @@ pub(crate) trait Driver: Sync {
     }
 
     /// Makes `to` a full copy of `from` if there is a faster way than file by file; both are of this kind.
-    fn duplicate(&self, _from: &Rootfs, _to: &Rootfs, _specs: &Specs) -> Result<bool> {
+    fn duplicate(
+        &self,
+        _from: &Rootfs,
+        _to: &Rootfs,
+        _specs: &Specs,
+        _progress: &Progress,
+    ) -> Result<bool> {
         Ok(false)
     }
 

@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::{SigSet, Signal};
+
+use crate::copy::Progress;
 use crate::error::{Error, Result};
 
 /// Programs and the Debian packages they come in.
@@ -121,6 +124,108 @@ pub(crate) fn output(program: &str, args: &[&str]) -> Result<Output> {
 /// [`Error::MissingTool`], [`Error::Program`] with the end of what it said.
 pub(crate) fn run(program: &str, args: &[&str]) -> Result<String> {
     output(program, args)?.ok()
+}
+
+/// Runs two programs, the output of one being the other's input. It goes through this process: when that is killed the
+/// second program has no whole input, and ends too.
+///
+/// # Errors
+/// As [`run`], of the one that failed first; [`Error::Cancelled`].
+pub(crate) fn pipe(
+    (from, from_args): (&str, &[&str]),
+    (to, to_args): (&str, &[&str]),
+    progress: &Progress,
+) -> Result<()> {
+    use std::io::Read;
+    let start = |program: &str, args: &[&str], input: Stdio, output: Stdio| {
+        let path = find(program).ok_or_else(|| Error::MissingTool {
+            program: program.to_owned(),
+            remedy: remedy(program),
+        })?;
+        tracing::debug!("Running {program} {}", args.join(" "));
+        let mut command = Command::new(&path);
+        command.args(args).env("LC_ALL", "C");
+        command.stdin(input).stdout(output).stderr(Stdio::piped());
+        command.spawn().map_err(Error::at("run", &path))
+    };
+    let mut source = start(from, from_args, Stdio::null(), Stdio::piped())?;
+    let mut sink = match start(to, to_args, Stdio::piped(), Stdio::null()) {
+        Ok(sink) => sink,
+        Err(error) => {
+            let _ = source.kill();
+            let _ = source.wait();
+            return Err(error);
+        }
+    };
+    let streams = (source.stdout.take(), sink.stdin.take());
+    let said = |child: &mut std::process::Child| {
+        let stream = child.stderr.take();
+        move || {
+            let mut text = Vec::new();
+            if let Some(mut stream) = stream {
+                let _ = stream.read_to_end(&mut text);
+            }
+            String::from_utf8_lossy(&text).into_owned()
+        }
+    };
+    let (of_source, of_sink) = (said(&mut source), said(&mut sink));
+    let (of_source, of_sink) = std::thread::scope(|scope| {
+        let readers = (scope.spawn(of_source), scope.spawn(of_sink));
+        if let (Some(output), Some(input)) = streams {
+            // On a thread of its own, with which a SIGPIPE ends that it has held back.
+            let _ = scope.spawn(|| pass_on(output, input, progress)).join();
+        }
+        if progress.is_cancelled() {
+            let _ = source.kill();
+            let _ = sink.kill();
+        }
+        let text = |reader: std::thread::ScopedJoinHandle<'_, String>| reader.join();
+        (
+            text(readers.0).unwrap_or_default(),
+            text(readers.1).unwrap_or_default(),
+        )
+    });
+    let ended = |child: &mut std::process::Child, program: &str, args: &[&str], stderr: String| {
+        let status = child.wait().map_err(Error::at("wait for", program))?;
+        Output {
+            status: status.code().unwrap_or(128),
+            stdout: String::new(),
+            stderr,
+            line: format!("{program} {}", args.join(" ")),
+        }
+        .ok()
+    };
+    let sink = ended(&mut sink, to, to_args, of_sink);
+    let source = ended(&mut source, from, from_args, of_source);
+    if progress.is_cancelled() {
+        return Err(Error::Cancelled);
+    }
+    // A source whose sink is gone only says that.
+    sink.and(source).map(drop)
+}
+
+fn pass_on(mut from: impl std::io::Read, mut to: impl std::io::Write, progress: &Progress) {
+    let mut broken_pipe = SigSet::empty();
+    broken_pipe.add(Signal::SIGPIPE);
+    if broken_pipe.thread_block().is_err() {
+        return;
+    }
+    let mut buffer = vec![0u8; 256 << 10];
+    while !progress.is_cancelled() {
+        match from.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(n) => {
+                // Its own end says why it takes no more.
+                if to.write_all(&buffer[..n]).is_err() {
+                    return;
+                }
+                let bytes = &progress.bytes;
+                bytes.fetch_add(n as u64, std::sync::atomic::Ordering::Relaxed);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
 }
 
 /// Makes a file system on a device or image.

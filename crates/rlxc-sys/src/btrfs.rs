@@ -127,10 +127,25 @@ pub fn destroy_subvolume(dir: impl AsFd, name: &[u8]) -> io::Result<()> {
 /// # References
 /// btrfs-ioctl(2)
 pub fn snapshot(dir: impl AsFd, name: &[u8], source: impl AsFd) -> io::Result<()> {
+    snapshot_with(dir, name, source, 0)
+}
+
+/// As [`snapshot`], but one that cannot be written to, as `btrfs send` wants it.
+///
+/// # Errors
+/// As [`snapshot`].
+///
+/// # References
+/// btrfs-ioctl(2)
+pub fn snapshot_read_only(dir: impl AsFd, name: &[u8], source: impl AsFd) -> io::Result<()> {
+    snapshot_with(dir, name, source, 1 << 1)
+}
+
+fn snapshot_with(dir: impl AsFd, name: &[u8], source: impl AsFd, flags: u64) -> io::Result<()> {
     let mut args = ArgsV2 {
         fd: i64::from(source.as_fd().as_raw_fd()),
         transid: 0,
-        flags: 0,
+        flags,
         unused: [0; 4],
         name: [0; NAME_V2 + 1],
     };

@@ -40,6 +40,10 @@ pub struct CopyOptions {
     pub hook_arguments: Vec<String>,
     /// Size of the new volume in bytes; `None`: the original's
     pub size: Option<u64>,
+    /// ZFS: the data set to make the copy below; `None`: beside the original
+    pub zfsroot: Option<String>,
+    /// LVM: the volume group; `None`: the original's
+    pub vgname: Option<String>,
     /// The copy's id maps, to whose ids its files are given; `None`: the original's
     pub idmap: Option<Vec<IdMap>>,
     /// The uid and gid of the user to whom the copy is to belong; `None`: the caller
@@ -170,7 +174,8 @@ impl Container {
         let specs = Specs {
             fssize: options.size.or(of_source.fssize),
             fstype: of_source.fstype,
-            vg: of_source.vg.filter(|_| same),
+            vg: options.vgname.clone().or(of_source.vg.filter(|_| same)),
+            zfsroot: options.zfsroot.clone(),
             ..Specs::default()
         };
         let specs = specs_at(&place, wanted, &specs);

@@ -6,5 +6,6 @@ mod faults;
 mod host;
 mod rootless;
 mod same_as_lxc;
+mod send;
 mod table;
 mod volumes;

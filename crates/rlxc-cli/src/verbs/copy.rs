@@ -58,6 +58,12 @@ pub(crate) struct Copy {
     /// Keep the original's MAC addresses
     #[arg(short = 'M', long)]
     keepmac: bool,
+    /// ZFS: make the copy below this data set, which may be in another pool
+    #[arg(long, value_name = "DATASET")]
+    zfsroot: Option<String>,
+    /// LVM: make the copy in this volume group
+    #[arg(long, value_name = "GROUP")]
+    vgname: Option<String>,
     /// Give the copy's files to the ids of these maps: none, or u:NSID:HOSTID:RANGE,g:NSID:HOSTID:RANGE (as root)
     #[arg(long, value_name = "MAPS")]
     idmap: Option<String>,
@@ -100,6 +106,8 @@ impl Run for Copy {
             container.copy_to(&CopyOptions {
                 name: Some(name),
                 lxcpath: newpath,
+                zfsroot: self.zfsroot.clone(),
+                vgname: self.vgname.clone(),
                 idmap: new_owner.idmap,
                 owner: new_owner.ids,
                 snapshot: self.snapshot || self.ephemeral,

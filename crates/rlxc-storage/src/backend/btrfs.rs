@@ -11,10 +11,12 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use rlxc_sys::btrfs;
 
 use super::{Backend, Driver, Place, Specs};
+use crate::copy::Progress;
 use crate::error::{Error, Result};
 use crate::mounted::{Mounted, Options};
 use crate::remove::remove_tree;
 use crate::rootfs::Rootfs;
+use crate::tool;
 
 #[derive(Debug)]
 pub(super) struct Btrfs;
@@ -73,10 +75,18 @@ impl Driver for Btrfs {
     }
 
     /// On one file system the blocks of a full copy are shared too.
-    fn duplicate(&self, from: &Rootfs, to: &Rootfs, specs: &Specs) -> Result<bool> {
+    fn duplicate(
+        &self,
+        from: &Rootfs,
+        to: &Rootfs,
+        specs: &Specs,
+        progress: &Progress,
+    ) -> Result<bool> {
         match self.share(from, to, specs) {
             Ok(()) => Ok(true),
-            Err(error) if error.errno() == Errno::EXDEV as i32 => Ok(false),
+            Err(error) if error.errno() == Errno::EXDEV as i32 => {
+                send(Path::new(&from.path), Path::new(&to.path), progress)
+            }
             Err(error) => Err(error),
         }
     }
@@ -96,6 +106,40 @@ fn parent(path: &Path) -> Result<(File, Vec<u8>)> {
     };
     let file = File::open(dir).map_err(Error::at("open", dir))?;
     Ok((file, name.as_bytes().to_vec()))
+}
+
+/// The read-only snapshot that is sent, in the original's directory and then in the copy's.
+const SENT: &str = "rootfs.send";
+
+/// Sends the subvolume to another btrfs. `false`: that cannot be, since it holds others, or without privilege or tool.
+fn send(from: &Path, to: &Path, progress: &Progress) -> Result<bool> {
+    let source = File::open(from).map_err(Error::at("open", from))?;
+    let nested = btrfs::subvolumes(&source).map_err(Error::at("list the subvolumes of", from))?;
+    let privileged = nix::unistd::geteuid().is_root() && super::is_initial_user_namespace();
+    if !nested.is_empty() || !privileged || tool::find("btrfs").is_none() {
+        return Ok(false);
+    }
+    let ((home, _), (target, name)) = (parent(from)?, parent(to)?);
+    let (sent, received) = (from.with_file_name(SENT), to.with_file_name(SENT));
+    // One that is left of a copy that was killed.
+    let _ = btrfs::destroy_subvolume(&home, SENT.as_bytes());
+    btrfs::snapshot_read_only(&home, SENT.as_bytes(), &source)
+        .map_err(Error::at("make the btrfs snapshot", &sent))?;
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let there = text(received.parent().unwrap_or(Path::new("/")));
+    let done = tool::pipe(
+        ("btrfs", &["send", "-q", &text(&sent)]),
+        ("btrfs", &["receive", "-q", &there]),
+        progress,
+    );
+    let done = done.and_then(|()| {
+        let read_only = File::open(&received).map_err(Error::at("open", &received))?;
+        btrfs::snapshot(&target, &name, &read_only)
+            .map_err(Error::at("make the btrfs snapshot", to))
+    });
+    let _ = btrfs::destroy_subvolume(&target, SENT.as_bytes());
+    let _ = btrfs::destroy_subvolume(&home, SENT.as_bytes());
+    done.map(|()| true)
 }
 
 /// Opens a directory inside a tree that its owner may be changing: no link leads out of it.

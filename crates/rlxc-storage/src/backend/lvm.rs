@@ -112,8 +112,8 @@ impl Driver for Lvm {
         let of_source = source.filter(|source| source.backend == Backend::Lvm);
         let group = match of_source {
             // A snapshot lies where the original is.
-            Some(source) => parts(&source.path)?.0.to_owned(),
-            None => group(specs),
+            Some(source) if specs.vg.is_none() => parts(&source.path)?.0.to_owned(),
+            _ => group(specs),
         };
         let names = match &specs.lv {
             Some(name) => vec![name.clone()],
@@ -155,7 +155,10 @@ impl Driver for Lvm {
     }
 
     fn share(&self, from: &Rootfs, to: &Rootfs, specs: &Specs) -> Result<()> {
-        let (_, volume) = parts(&to.path)?;
+        let (group, volume) = parts(&to.path)?;
+        if group != parts(&from.path)?.0 {
+            return Err(Backend::Lvm.cannot("share its data with a copy in another volume group"));
+        }
         match is_thin(&from.path)? {
             // Else a thin snapshot would stay inactive.
             true => lvcreate(&["-s", "-kn", "-n", volume, &from.path])?,

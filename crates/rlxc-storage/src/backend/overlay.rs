@@ -90,7 +90,7 @@ impl Driver for Overlay {
     }
 
     /// A full copy shares the lower directories too, as in LXC: what makes an overlay one is not copied.
-    fn duplicate(&self, from: &Rootfs, to: &Rootfs, specs: &Specs) -> Result<bool> {
+    fn duplicate(&self, from: &Rootfs, to: &Rootfs, specs: &Specs, _: &Progress) -> Result<bool> {
         self.share(from, to, specs).map(|()| true)
     }
 

@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use rlxc_sys::mount::{AT_RECURSIVE, OPEN_TREE_CLONE};
 
 use super::{Backend, Driver, Place, Specs, block, global};
+use crate::copy::Progress;
 use crate::error::{Error, Result};
 use crate::mounted::{Mounted, Options};
 use crate::rootfs::Rootfs;
@@ -43,6 +44,11 @@ fn check(name: &str) -> Result<()> {
 fn exists(dataset: &str) -> Result<bool> {
     let out = tool::output("zfs", &["list", "-H", "-o", "name", dataset])?;
     Ok(out.status == 0)
+}
+
+/// The pool that a data set is in.
+fn pool(dataset: &str) -> &str {
+    dataset.split('/').next().unwrap_or(dataset)
 }
 
 fn property(dataset: &str, name: &str) -> Result<String> {
@@ -111,13 +117,14 @@ impl Driver for Zfs {
     }
 
     fn name(&self, place: &Place<'_>, specs: &Specs, source: Option<&Rootfs>) -> Result<Rootfs> {
-        let root = match source.filter(|source| source.backend == Backend::Zfs) {
+        let of_source = source.filter(|source| source.backend == Backend::Zfs);
+        let root = match of_source {
             // As LXC: beside the original.
-            Some(source) => match source.path.rsplit_once('/') {
+            Some(source) if specs.zfsroot.is_none() => match source.path.rsplit_once('/') {
                 Some((parent, _)) => parent.to_owned(),
                 None => source.path.clone(),
             },
-            None => root(specs),
+            _ => root(specs),
         };
         let mut taken = String::new();
         for name in place.volume_names() {
@@ -204,6 +211,46 @@ impl Driver for Zfs {
         Ok(())
     }
 
+    /// In another pool, or below another data set that was asked for: as a stream.
+    fn duplicate(
+        &self,
+        from: &Rootfs,
+        to: &Rootfs,
+        specs: &Specs,
+        progress: &Progress,
+    ) -> Result<bool> {
+        check(&from.path)?;
+        check(&to.path)?;
+        if pool(&from.path) == pool(&to.path) {
+            return Ok(false);
+        }
+        let name = to.path.rsplit('/').next().unwrap_or_default();
+        let snapshot = format!("{}@send-{name}", from.path);
+        // One that is left of a copy that was killed.
+        if exists(&snapshot)? {
+            tool::run("zfs", &["destroy", &snapshot])?;
+        }
+        tool::run("zfs", &["snapshot", &snapshot])?;
+        let done = tool::pipe(
+            ("zfs", &["send", &snapshot]),
+            ("zfs", &["receive", "-u", &to.path]),
+            progress,
+        );
+        let done = done.and_then(|()| {
+            let mountpoint = format!("mountpoint={}", mountpoint(specs)?.display());
+            tool::run("zfs", &["set", "canmount=noauto", &to.path])?;
+            tool::run("zfs", &["set", &mountpoint, &to.path])?;
+            // zfs-fuse mounts what it receives.
+            unmount(&to.path);
+            tool::run("zfs", &["destroy", &format!("{}@send-{name}", to.path)]).map(drop)
+        });
+        let gone = again_while_busy(|| tool::run("zfs", &["destroy", &snapshot]).map(drop));
+        if let Err(error) = gone {
+            tracing::warn!("{error} - The snapshot {snapshot} stays");
+        }
+        done.map(|()| true)
+    }
+
     fn needed_by(&self, rootfs: &Rootfs) -> Result<Vec<String>> {
         match self.exists(rootfs)? {
             true => dependants(&rootfs.path),
@@ -245,7 +292,6 @@ impl Driver for Zfs {
 
 /// The data sets that are clones of a snapshot of this one.
 fn dependants(dataset: &str) -> Result<Vec<String>> {
-    let pool = dataset.split('/').next().unwrap_or(dataset);
     let all = tool::run(
         "zfs",
         &[
@@ -256,7 +302,7 @@ fn dependants(dataset: &str) -> Result<Vec<String>> {
             "filesystem",
             "-o",
             "name,origin",
-            pool,
+            pool(dataset),
         ],
     )?;
     let start = format!("{dataset}@");

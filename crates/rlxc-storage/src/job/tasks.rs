@@ -109,7 +109,7 @@ fn shift_whole(rootfs: &Rootfs, shift: Option<&Shift>) -> Result<()> {
 fn copy(from: &Rootfs, to: &Rootfs, how: &How<'_>) -> Result<()> {
     let driver = to.backend.driver();
     let progress = how.progress;
-    if from.backend == to.backend && driver.duplicate(from, to, how.specs)? {
+    if from.backend == to.backend && driver.duplicate(from, to, how.specs, progress)? {
         return shift_whole(to, how.shift);
     }
     driver.create(to, how.specs)?;
