@@ -134,6 +134,124 @@ fn logical_volumes_do_all() {
     assert_eq!(ok(&host.sh(&volumes)).trim(), "lxc");
 }
 
+/// Ours on LXC's volumes, LXC's tools on ours; names with dashes, which device mapper doubles.
+#[test]
+fn logical_volumes_pass_between_lxc_and_us() {
+    if !rlxc_tests::peer() {
+        return;
+    }
+    let Some(group) = Group::new() else {
+        return;
+    };
+    let Some(host) = Host::new(Kind::Dir) else {
+        return;
+    };
+    let path = |below: &str| host.path(below).display().to_string();
+    let (file, template) = (path("empty.conf"), path("template"));
+    let call = |of_lxc: bool, verb: &str, args: &[&str]| {
+        ok(&match of_lxc {
+            true => host.lxc(verb, args),
+            false => host.rlxc(verb, args),
+        })
+    };
+    for (pool, thin) in [("lxc", true), ("none-such", false)] {
+        for lxc in [true, false] {
+            let name = format!("w-{pool}-{lxc}");
+            let base = ["-f", &file, "-t", &template, "-B", "lvm", "--fssize", "40M"];
+            let own = ["-n", &name, "--vgname", &group.name, "--thinpool", pool];
+            call(lxc, "create", &[&base[..], &own].concat());
+            let expected = format!("lxc.rootfs.path = lvm:/dev/{}/{name}", group.name);
+            assert!(host.config(&name).contains(&expected));
+            assert_eq!(host.inside(&name, "cat /file"), "one\n");
+            // The other side copies it, in both ways, and the first side uses and ends the copies.
+            let (full, shared) = (format!("{name}-f"), format!("{name}-s"));
+            if thin {
+                call(!lxc, "copy", &["-n", &name, "-N", &full]);
+                let seen = host.inside(&full, "cat /etc/hostname");
+                assert!(seen.starts_with(&full), "{seen}");
+                call(lxc, "destroy", &["-n", &full]);
+            }
+            call(!lxc, "copy", &["-n", &name, "-N", &shared, "-s"]);
+            assert_eq!(host.has(&format!("{name}/lxc_snapshots")), !thin);
+            if lxc {
+                // LXC leaves a thin snapshot inactive; ours can be started by both.
+                let sleep = ["-n", &shared, "--", "/bin/busybox", "sleep", "100"];
+                call(true, "start", &sleep);
+                call(false, "stop", &["-k", "-n", &shared]);
+                let seen = host.inside(&shared, "cat /etc/hostname");
+                assert!(seen.starts_with(&shared), "{seen}");
+            }
+            call(lxc, "destroy", &["-n", &shared]);
+            assert!(!host.has(&format!("{name}/lxc_snapshots")));
+            call(!lxc, "destroy", &["-n", &name]);
+        }
+    }
+    let volumes = format!("lvs --noheadings -o lv_name {}", group.name);
+    assert_eq!(ok(&host.sh(&volumes)).trim(), "lxc");
+}
+
+/// Kills, and a volume that is gone: the next command finds all or nothing, and what is left can be removed.
+#[test]
+fn logical_volumes_are_not_left_by_what_is_killed() {
+    let Some(group) = Group::new() else {
+        return;
+    };
+    let Some(host) = Host::new(Kind::Dir) else {
+        return;
+    };
+    let path = |below: &str| host.path(below).display().to_string();
+    let (file, template) = (path("empty.conf"), path("template"));
+    let base = ["-f", &file, "-t", &template, "-B", "lvm", "--fssize", "40M"];
+    let create = [&["-n", "a", "--vgname", &group.name][..], &base].concat();
+    let copy = ["-n", "base", "-N", "a"];
+    let snapshot = ["-n", "base", "-N", "a", "-s"];
+    let own = ["-n", "base", "--vgname", &group.name];
+    ok(&host.rlxc("create", &[&base[..], &own].concat()));
+    let volumes = || {
+        let list = format!("lvs --noheadings -o lv_name {}", group.name);
+        let text = ok(&host.sh(&list));
+        text.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    for (verb, args) in [
+        ("create", &create[..]),
+        ("copy", &copy),
+        ("copy", &snapshot),
+    ] {
+        let begin = std::time::Instant::now();
+        ok(&host.rlxc(verb, args));
+        let takes = begin.elapsed();
+        ok(&host.rlxc("destroy", &["-n", "a"]));
+        for n in 1..5 {
+            let mut command = host.command(bin_dir().join("rlxc"));
+            command.arg(verb).arg("-P").arg(host.lxcpath()).args(args);
+            let mut child = command
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            std::thread::sleep(takes * n / 5);
+            let _ = child.kill();
+            let _ = child.wait();
+            // LVM's program that was running ends by itself.
+            std::thread::sleep(takes / 3);
+            if host.rlxc("info", &["-n", "a", "-s"]).status.success() {
+                ok(&host.rlxc("destroy", &["-n", "a"]));
+            }
+            assert!(!host.has("a"), "{verb} {n}");
+            assert_eq!(volumes(), ["base", "lxc"], "{verb} {n}");
+        }
+    }
+    ok(&host.sh(&format!("lvremove -qf {}/base", group.name)));
+    let start = host.rlxc("start", &["-n", "base"]);
+    let said = said(&start);
+    assert!(!start.status.success() && said.contains("/base"), "{said}");
+    assert!(!host.rlxc("copy", &copy).status.success() && !host.has("a"));
+    ok(&host.rlxc("destroy", &["-n", "base"]));
+    assert!(!host.has("base"));
+}
+
 /// As rbd(8) as far as it is used: an image is a file, mapping it makes a loop device with the name of the image.
 const RBD: &str = r#"#!/bin/sh
 dir=$(dirname "$0")

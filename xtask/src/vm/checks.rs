@@ -78,6 +78,6 @@ pub(crate) const CHECKS: &[Check] = &[
     Check {
         package: "rlxc-tests",
         test: "storage",
-        only: &["logical_volumes_do_all"],
+        only: &["logical_volumes", "network_block"],
     },
 ];
