@@ -4,6 +4,7 @@
 
 mod faults;
 mod host;
+mod hostile;
 mod rootless;
 mod same_as_lxc;
 mod send;
