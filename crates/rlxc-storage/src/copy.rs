@@ -1,7 +1,7 @@
 //! Copying a tree with everything that belongs to it, by descriptors only, on several threads.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -18,6 +18,7 @@ use nix::unistd::{Gid, Uid, fchownat, linkat, symlinkat};
 use crate::error::{Error, Result};
 use crate::pool::Pool;
 use crate::shift::Shift;
+use crate::walk::Spot;
 
 mod data;
 mod meta;
@@ -37,9 +38,8 @@ struct Job<'a> {
 }
 
 struct Task {
-    from: Arc<OwnedFd>,
-    to: Arc<OwnedFd>,
-    name: CString,
+    from: Spot,
+    to: Spot,
     /// Below the tops
     path: PathBuf,
 }
@@ -83,9 +83,8 @@ pub fn copy_between(
         reflink: AtomicBool::new(true),
     };
     let first = Task {
-        from: Arc::new(source),
-        to: Arc::new(target),
-        name: c".".to_owned(),
+        from: Spot::top(source),
+        to: Spot::top(target),
         path: PathBuf::new(),
     };
     Pool::run(first, |pool, task| job.directory(pool, task, shown))
@@ -95,18 +94,15 @@ fn kind(stat: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
 }
 
-const DIR_FLAGS: OFlag = OFlag::O_RDONLY
-    .union(OFlag::O_DIRECTORY)
-    .union(OFlag::O_NOFOLLOW)
-    .union(OFlag::O_CLOEXEC);
-
 impl Job<'_> {
     fn directory(&self, pool: &Pool<Task, Error>, task: Task, top: &Path) -> Result<()> {
         let path = top.join(&task.path);
-        let open = |at: &OwnedFd| openat(at, task.name.as_c_str(), DIR_FLAGS, Mode::empty());
-        let from = Arc::new(open(&task.from).map_err(Error::at("open", &path))?);
-        let to = Arc::new(open(&task.to).map_err(Error::at("open the copy of", &path))?);
-        drop((task.from, task.to));
+        let from = Arc::new(task.from.open().map_err(Error::at("open", &path))?);
+        let to = Arc::new(
+            task.to
+                .open()
+                .map_err(Error::at("open the copy of", &path))?,
+        );
         let stat = fstat(&*from).map_err(Error::at("look at", &path))?;
         let scan = from.try_clone().map_err(Error::at("open", &path))?;
         let mut dir = Dir::from_fd(scan).map_err(Error::at("read", &path))?;
@@ -133,11 +129,9 @@ impl Job<'_> {
         meta::apply(&from, &to, &stat, self.shift)
             .map_err(|(op, errno)| Error::at(op, &path)(errno))?;
         for (name, path) in subdirs {
-            let (from, to) = (from.clone(), to.clone());
             pool.push(Task {
-                from,
-                to,
-                name,
+                from: task.from.child(&from, &name),
+                to: task.to.child(&to, &name),
                 path,
             });
         }

@@ -1,12 +1,12 @@
 //! What differs between two trees: the entries that came, went and changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
@@ -16,6 +16,11 @@ use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::mounted::Options;
 use crate::rootfs::Rootfs;
+use crate::walk::Spot;
+
+mod scope;
+
+use scope::{DIRECTORY, Scope, Touched, list};
 
 /// What happened to an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,12 +46,17 @@ pub struct Change {
 /// What makes `new` differ from `old`, sorted by path. A directory that came or went stands for all that is in it.
 ///
 /// Regular files of one size and modification time count as the same, as with rsync; of those that differ in time only,
-/// the bytes are compared. No link is followed.
+/// or whose time cannot be trusted, the bytes are compared. No link is followed.
 ///
 /// # Errors
 /// [`Error::Path`].
 pub fn diff_trees(old: &OwnedFd, new: &OwnedFd) -> Result<Vec<Change>> {
-    walk(Pair::of(old, new)?, None)
+    let spot = |fd: &OwnedFd| {
+        fd.try_clone()
+            .map(Spot::top)
+            .map_err(Error::at("open", "/"))
+    };
+    walk(spot(old)?, spot(new)?, Scope::All)
 }
 
 /// As [`diff_trees`], for two root file systems. Of overlays on the same lower directories only what either of them
@@ -60,55 +70,77 @@ pub(crate) fn diff(old: &Rootfs, new: &Rootfs, mapped: bool) -> Result<Vec<Chang
         ..Options::reading()
     };
     let (before, after) = (old.mount(&reading)?, new.mount(&reading)?);
-    let written = match (old.backend, new.backend) {
+    let (from, to) = (before.top()?, after.top()?);
+    let scope = match (old.backend, new.backend) {
         (Backend::Overlay, Backend::Overlay) => {
             let ((lower, upper), (other, other_upper)) = (old.layers()?, new.layers()?);
-            let open = |path: &Path| {
-                nix::fcntl::open(path, DIRECTORY, Mode::empty()).map_err(Error::at("open", path))
+            let spot = |path: &Path| {
+                let opened = nix::fcntl::open(path, DIRECTORY, Mode::empty());
+                opened.map(Spot::top).map_err(Error::at("open", path))
             };
             match lower == other {
-                true => Some((Some(open(&upper)?), Some(open(&other_upper)?))),
-                false => None,
+                true => Scope::Layers([Some(spot(&upper)?), Some(spot(&other_upper)?)]),
+                false => Scope::All,
             }
         }
-        _ => None,
+        (Backend::Btrfs, Backend::Btrfs) => match touched(&from, &to) {
+            Some(touched) => Scope::Touched(Arc::new(touched)),
+            None => Scope::All,
+        },
+        _ => Scope::All,
     };
-    let (old, new) = (before.top()?, after.top()?);
-    walk(Pair::of(&old, &new)?, written)
+    walk(Spot::top(from), Spot::top(to), scope)
 }
 
-/// Directories of both sides that belong together.
-struct Pair {
-    old: OwnedFd,
-    new: OwnedFd,
-}
-
-impl Pair {
-    fn of(old: &OwnedFd, new: &OwnedFd) -> Result<Self> {
-        let clone = |fd: &OwnedFd| fd.try_clone().map_err(Error::at("open", "/"));
-        Ok(Self {
-            old: clone(old)?,
-            new: clone(new)?,
-        })
-    }
-}
-
-/// The upper layers' directories, where there are any: what is in neither is the same on both sides.
-type Written = Option<(Option<OwnedFd>, Option<OwnedFd>)>;
-
-fn walk(top: Pair, written: Written) -> Result<Vec<Change>> {
-    let mut changes = Vec::new();
-    let mut stack = vec![(PathBuf::from("/"), top, written)];
-    while let Some((path, pair, written)) = stack.pop() {
-        let (mut before, mut after) = (entries(&pair.old, &path)?, entries(&pair.new, &path)?);
-        if let Some((a, b)) = &written {
-            let mut names = std::collections::BTreeSet::new();
-            for layer in [a, b].into_iter().flatten() {
-                names.extend(entries(layer, &path)?.into_keys());
-            }
-            before.retain(|name, _| names.contains(name));
-            after.retain(|name, _| names.contains(name));
+/// What was touched since one of two btrfs subvolumes was made as a snapshot of the other. `None`: it was not, or that
+/// cannot be found out: then all is compared.
+fn touched(old: &OwnedFd, new: &OwnedFd) -> Option<Touched> {
+    use rlxc_sys::btrfs;
+    let both = (btrfs::subvolume(old).ok()?, btrfs::subvolume(new).ok()?);
+    let since = match both {
+        (old, new) if old.parent == new.uuid => old.made,
+        (old, new) if new.parent == old.uuid => new.made,
+        _ => return None,
+    };
+    let mut touched = Touched::default();
+    for side in [old, new] {
+        // Subvolumes within have transactions of their own.
+        if !btrfs::subvolumes(side).ok()?.is_empty() {
+            return None;
         }
+        nix::unistd::syncfs(side).ok()?;
+        for inode in btrfs::changed_since(side, since).ok()? {
+            match inode {
+                btrfs::SUBVOLUME_INODE => touched.add(Path::new("")),
+                inode => {
+                    let paths = btrfs::paths_of(side, inode).ok()?;
+                    paths.iter().for_each(|path| touched.add(path));
+                }
+            }
+        }
+    }
+    Some(touched)
+}
+
+fn walk(old: Spot, new: Spot, scope: Scope) -> Result<Vec<Change>> {
+    let mut changes = Vec::new();
+    let mut stack = vec![(PathBuf::from("/"), old, new, scope)];
+    while let Some((path, old, new, scope)) = stack.pop() {
+        let here = scope.visit(&path)?;
+        let pair = match (old.open(), new.open()) {
+            (Ok(old), Ok(new)) => Pair {
+                old: Arc::new(old),
+                new: Arc::new(new),
+            },
+            // Another process took it away meanwhile.
+            (Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP), _)
+            | (_, Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP)) => continue,
+            (Err(errno), _) | (_, Err(errno)) => return Err(Error::at("open", &path)(errno)),
+        };
+        let (before, after) = (
+            entries(&pair.old, here.names.as_ref(), &path)?,
+            entries(&pair.new, here.names.as_ref(), &path)?,
+        );
         for name in before.keys().filter(|name| !after.contains_key(*name)) {
             push(&mut changes, ChangeKind::Removed, &path, name);
         }
@@ -118,22 +150,19 @@ fn walk(top: Pair, written: Written) -> Result<Vec<Change>> {
                 push(&mut changes, ChangeKind::Added, &path, name);
                 continue;
             };
-            if differs(&pair, name, was, stat).map_err(Error::at("compare", &below))? {
+            let touched = here.is_touched(&below);
+            if differs(&pair, name, was, stat, touched).map_err(Error::at("compare", &below))? {
                 push(&mut changes, ChangeKind::Changed, &path, name);
             }
-            if kind(was) == SFlag::S_IFDIR && kind(stat) == SFlag::S_IFDIR {
-                let open = |at: &OwnedFd| openat(at, name.as_os_str(), DIRECTORY, Mode::empty());
-                if let (Ok(old), Ok(new)) = (open(&pair.old), open(&pair.new)) {
-                    let written = written.as_ref().and_then(|(a, b)| {
-                        let below =
-                            |layer: &Option<OwnedFd>| layer.as_ref().and_then(|l| open(l).ok());
-                        let (a, b) = (below(a), below(b));
-                        // An opaque directory hides what lies below it: then all has to be looked at.
-                        let whole = [&a, &b].into_iter().flatten().any(is_opaque);
-                        (!whole).then_some((a, b))
-                    });
-                    stack.push((below, Pair { old, new }, written));
-                }
+            if kind(was) != SFlag::S_IFDIR || kind(stat) != SFlag::S_IFDIR {
+                continue;
+            }
+            let same = was.st_ino == stat.st_ino;
+            if let Some(scope) = here.child(&below, name, same)
+                && let Ok(name) = CString::new(name.as_bytes())
+            {
+                let (old, new) = (old.child(&pair.old, &name), new.child(&pair.new, &name));
+                stack.push((below, old, new, scope));
             }
         }
     }
@@ -141,16 +170,11 @@ fn walk(top: Pair, written: Written) -> Result<Vec<Change>> {
     Ok(changes)
 }
 
-fn is_opaque(layer: &OwnedFd) -> bool {
-    [c"trusted.overlay.opaque", c"user.overlay.opaque"]
-        .iter()
-        .any(|name| rlxc_sys::fs::get_xattr(layer, name).is_ok_and(|value| value == b"y"))
+/// Directories of both sides that belong together.
+struct Pair {
+    old: Arc<OwnedFd>,
+    new: Arc<OwnedFd>,
 }
-
-const DIRECTORY: OFlag = OFlag::O_RDONLY
-    .union(OFlag::O_DIRECTORY)
-    .union(OFlag::O_NOFOLLOW)
-    .union(OFlag::O_CLOEXEC);
 
 fn push(changes: &mut Vec<Change>, kind: ChangeKind, dir: &Path, name: &OsStr) {
     let path = dir.join(name);
@@ -161,22 +185,27 @@ fn kind(stat: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
 }
 
-fn entries(dir: &OwnedFd, shown: &Path) -> Result<BTreeMap<OsString, FileStat>> {
-    let scan = openat(dir, ".", DIRECTORY, Mode::empty()).map_err(Error::at("open", shown))?;
-    let mut scan = Dir::from_fd(scan).map_err(Error::at("read", shown))?;
-    let mut all = BTreeMap::new();
-    for entry in scan.iter() {
-        let entry = entry.map_err(Error::at("read", shown))?;
-        let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
+/// The entries of a directory, or those of them that are wanted.
+fn entries(
+    dir: &OwnedFd,
+    wanted: Option<&BTreeSet<OsString>>,
+    shown: &Path,
+) -> Result<BTreeMap<OsString, FileStat>> {
+    let names = match wanted {
+        Some(names) => names.iter().cloned().collect(),
+        None => {
+            let text = |name: CString| OsStr::from_bytes(name.to_bytes()).to_owned();
+            list(dir, shown)?.into_iter().map(text).collect::<Vec<_>>()
         }
-        match fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+    };
+    let mut all = BTreeMap::new();
+    for name in names {
+        match fstatat(dir, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => {
-                all.insert(OsStr::from_bytes(name.to_bytes()).to_owned(), stat);
+                all.insert(name, stat);
             }
             Err(Errno::ENOENT) => {}
-            Err(errno) => return Err(Error::below("look at", shown, name.to_bytes(), errno)),
+            Err(errno) => return Err(Error::below("look at", shown, name.as_bytes(), errno)),
         }
     }
     Ok(all)
@@ -187,10 +216,11 @@ fn differs(
     name: &OsStr,
     was: &FileStat,
     is: &FileStat,
+    touched: bool,
 ) -> std::result::Result<bool, Errno> {
-    let (old, new) = (&pair.old, &pair.new);
+    let (old, new) = (&*pair.old, &*pair.new);
     let identity = |s: &FileStat| (s.st_ino, s.st_ctime, s.st_ctime_nsec, s.st_size, s.st_mode);
-    if identity(was) == identity(is) && is.st_ctime_nsec != 0 {
+    if identity(was) == identity(is) && is.st_ctime_nsec != 0 && !touched {
         // In a snapshot of a btrfs or ZFS the entry itself is older than the snapshot: nothing has touched it since.
         // Where times are whole seconds, a change in the same second would not show.
         return Ok(false);
@@ -213,10 +243,23 @@ fn differs(
     }
     let time = |s: &FileStat| (s.st_mtime, s.st_mtime_nsec);
     let whole_seconds = is.st_mtime_nsec == 0;
-    if (time(was) != time(is) || whole_seconds) && bytes_differ(old, new, name)? {
+    let suspect = touched || whole_seconds || written_when_copied(was, is);
+    if (time(was) != time(is) || suspect) && bytes_differ(old, new, name)? {
         return Ok(true);
     }
     Ok(attributes(old, name)? != attributes(new, name)?)
+}
+
+/// Whether a file was last written about when its copy in the snapshot was made (which its change time tells): then it
+/// may have been written once more within the same tick of the clock, with the same time.
+fn written_when_copied(copy: &FileStat, file: &FileStat) -> bool {
+    // The coarsest tick of a kernel is ten milliseconds.
+    const TICKS: i128 = 20_000_000;
+    let nanoseconds =
+        |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+    let copied = nanoseconds(copy.st_ctime, copy.st_ctime_nsec);
+    let written = nanoseconds(file.st_mtime, file.st_mtime_nsec);
+    (copied - written).abs() < TICKS
 }
 
 /// Extended attributes, but for those with which an overlay marks its layers.

@@ -12,6 +12,7 @@ mod remove;
 mod rootfs;
 mod shift;
 mod tool;
+mod walk;
 
 pub use backend::{
     Backend, Capabilities, DEFAULT_SIZE, Place, Specs, best, release_clones, rests_on_original,

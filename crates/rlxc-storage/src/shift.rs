@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::pool::Pool;
+use crate::walk::Spot;
 
 /// The id that files of unknown owners show.
 const OVERFLOW: u32 = 65534;
@@ -100,8 +101,7 @@ impl Shift {
 }
 
 struct Task {
-    parent: Arc<OwnedFd>,
-    name: std::ffi::CString,
+    spot: Spot,
     path: PathBuf,
 }
 
@@ -125,8 +125,7 @@ pub(crate) fn shift_tree(top: OwnedFd, shown: &Path, shift: &Shift) -> Result<()
         done: Mutex::default(),
     };
     let first = Task {
-        parent: Arc::new(top),
-        name: c".".to_owned(),
+        spot: Spot::top(top),
         path: shown.to_owned(),
     };
     Pool::run(first, |pool, task| job.directory(pool, &task))
@@ -134,10 +133,8 @@ pub(crate) fn shift_tree(top: OwnedFd, shown: &Path, shift: &Shift) -> Result<()
 
 impl Job<'_> {
     fn directory(&self, pool: &Pool<Task, Error>, task: &Task) -> Result<()> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let path = &task.path;
-        let dir = openat(&task.parent, task.name.as_c_str(), flags, Mode::empty())
-            .map_err(Error::at("open", path))?;
+        let dir = task.spot.open().map_err(Error::at("open", path))?;
         let stat = fstat(&dir).map_err(Error::at("look at", path))?;
         if stat.st_dev != self.device && stat.st_ino != rlxc_sys::btrfs::SUBVOLUME_INODE {
             return Ok(());
@@ -164,8 +161,7 @@ impl Job<'_> {
             let stat = fstat(&opened).map_err(Error::at("look at", below()))?;
             if kind(&stat) == SFlag::S_IFDIR {
                 pool.push(Task {
-                    parent: dir.clone(),
-                    name: name.to_owned(),
+                    spot: task.spot.child(&dir, name),
                     path: below(),
                 });
                 continue;

@@ -6,6 +6,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+mod changes;
+
+pub use changes::{Subvolume, changed_since, paths_of, subvolume};
+
 const IOC_MAGIC: u32 = 0x94;
 const ARGS_V1: usize = 4096;
 const NAME_V1: usize = 4087;

@@ -2,6 +2,7 @@
 //! they made.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod changes;
 mod faults;
 mod host;
 mod hostile;
