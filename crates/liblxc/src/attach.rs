@@ -3,6 +3,7 @@
 use std::ffi::{CStr, c_char, c_int, c_long};
 
 use rlxc::attach::{AttachOptions, AttachTask, Callback, EnvPolicy};
+use rlxc::{Container, Error};
 
 use crate::abi::{apart, lxc_container};
 use crate::memory::{list, path, text};
@@ -102,6 +103,28 @@ unsafe fn program(program: *const c_char, argv: *const *const c_char) -> AttachT
     }
 }
 
+/// Where nobody listens LXC says so by the errno, what else fails is −1.
+///
+/// # Safety
+/// As [`apart`].
+unsafe fn running(
+    c: *mut lxc_container,
+    job: impl FnOnce(&Container) -> Result<c_int, Error>,
+) -> c_int {
+    // SAFETY: by the caller's word.
+    unsafe {
+        let mut failed = -1;
+        let status = apart(c, None, true, |container| {
+            let outcome = job(container);
+            if outcome.as_ref().is_err_and(Error::is_not_running) {
+                failed = -libc::ECONNREFUSED;
+            }
+            outcome.map(Some)
+        });
+        status.unwrap_or(failed)
+    }
+}
+
 pub(crate) unsafe extern "C" fn attach(
     c: *mut lxc_container,
     function: Option<Function>,
@@ -129,7 +152,7 @@ pub(crate) unsafe extern "C" fn attach(
         } else {
             AttachTask::Call(Callback::new(function, payload))
         };
-        apart(c, -1, true, |container| {
+        running(c, |container| {
             let process = container.attach(&options, task)?;
             *attached = process.pid();
             Ok(0)
@@ -147,9 +170,7 @@ pub(crate) unsafe extern "C" fn attach_run_wait(
     unsafe {
         let task = self::program(program, argv);
         let options = options(given);
-        apart(c, -1, true, |container| {
-            container.attach_wait(&options, task)
-        })
+        running(c, |container| container.attach_wait(&options, task))
     }
 }
 

@@ -240,13 +240,11 @@ pub(crate) unsafe extern "C" fn snapshot_list(
                 return Ok(-1);
             }
             for (n, snapshot) in snapshots.iter().enumerate() {
-                let comment = snapshot
-                    .comment
-                    .as_ref()
-                    .map_or(&b""[..], |p| p.as_os_str().as_bytes());
+                // Where the comment would be, be there one or not.
+                let comment = snapshot.lxcpath.join(&snapshot.name).join("comment");
                 array.add(n).write(LxcSnapshot {
                     name: give(snapshot.name.as_bytes()),
-                    comment_pathname: give(comment),
+                    comment_pathname: give(comment.as_os_str().as_bytes()),
                     timestamp: give(snapshot.timestamp.as_bytes()),
                     lxcpath: give(snapshot.lxcpath.as_os_str().as_bytes()),
                     free: free_snapshot,

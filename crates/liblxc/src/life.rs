@@ -60,7 +60,11 @@ pub(crate) unsafe extern "C" fn start(
                 c.error_num = status;
                 Ok(true)
             }),
-            None => false,
+            None => call(c, false, |_, c| {
+                // As it was set on the way in: programs exit with it.
+                c.error_num = 1;
+                Ok(false)
+            }),
         }
     }
 }

@@ -71,6 +71,43 @@ fn what_needs_no_running_container_answers_as_lxc_does() {
 }
 
 #[test]
+fn whole_flows_go_as_they_go_with_lxc() {
+    if lacks(true, &NEEDS) {
+        return;
+    }
+    let drop = dropped_in("flows");
+    let program = compile("flows.c", &drop, &[]);
+    let run = |library: &Path| {
+        let output = sandboxed(&drop, "env")
+            .arg(format!("LD_LIBRARY_PATH={}", library.display()))
+            .arg(&program)
+            .arg(template())
+            .output()
+            .unwrap();
+        let said = text(&output);
+        assert!(
+            said.contains(", 0 failures"),
+            "{}: {said}",
+            library.display()
+        );
+    };
+    let debian = Path::new("/usr/lib/x86_64-linux-gnu");
+    let theirs = debian.join("liblxc.so.1");
+    let theirs = theirs.exists();
+    std::thread::scope(|scope| {
+        scope.spawn(|| run(drop.path()));
+        // What is expected of us is what LXC does.
+        match theirs {
+            true => run(debian),
+            false => println!(
+                "skipped: {}/liblxc.so.1 (package liblxc1)",
+                debian.display()
+            ),
+        }
+    });
+}
+
+#[test]
 fn every_function_serves_a_container_from_create_to_destroy() {
     if lacks(true, &NEEDS) {
         return;

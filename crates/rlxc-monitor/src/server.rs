@@ -372,22 +372,32 @@ impl Server {
     /// # Errors
     /// [`Error::Socket`] only when polling itself fails; a broken connection is dropped silently.
     pub fn dispatch(&mut self, handler: &mut dyn Handler) -> Result<()> {
-        let mut events = [EpollEvent::empty(); 32];
-        let count = match self.epoll.wait(&mut events, EpollTimeout::ZERO) {
-            Ok(count) => count,
-            Err(Errno::EINTR) => 0,
-            Err(errno) => {
-                return Err(Error::Socket {
-                    operation: "epoll_wait",
-                    name: self.name.clone(),
-                    errno,
-                });
+        // A bound, so that a flood of connections cannot keep the monitor here.
+        for _ in 0..MAX_PENDING {
+            let mut events = [EpollEvent::empty(); 32];
+            let count = match self.epoll.wait(&mut events, EpollTimeout::ZERO) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => 0,
+                Err(errno) => {
+                    return Err(Error::Socket {
+                        operation: "epoll_wait",
+                        name: self.name.clone(),
+                        errno,
+                    });
+                }
+            };
+            let events = events.iter().take(count).map(EpollEvent::data);
+            // Who has hung up goes before who comes: a tty that a client gives back is free for the
+            // next, also when both are found at once.
+            let mut knocked = false;
+            for token in events {
+                match token {
+                    LISTENER => knocked = true,
+                    token => self.advance(token, handler),
+                }
             }
-        };
-        for event in events.iter().take(count) {
-            match event.data() {
-                LISTENER => self.accept(handler),
-                token => self.advance(token, handler),
+            if !knocked || !self.accept(handler) {
+                return Ok(());
             }
         }
         Ok(())
@@ -402,24 +412,23 @@ impl Server {
         }
     }
 
-    fn accept(&mut self, handler: &mut dyn Handler) {
-        // A bound, so that a flood of connections cannot keep the monitor here.
-        for _ in 0..MAX_PENDING {
-            let Some(listener) = &self.listener else {
-                return;
-            };
-            match rlxc_sys::socket::accept(listener.as_fd()) {
-                Ok(socket) => self.admit(socket, handler),
-                Err(Errno::EINTR | Errno::ECONNABORTED) => {}
-                Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
-                    if !self.evict(handler) {
-                        self.pause();
-                        return;
-                    }
+    /// Takes the next connection; `false`: there may be more, but not now.
+    fn accept(&mut self, handler: &mut dyn Handler) -> bool {
+        let Some(listener) = &self.listener else {
+            return false;
+        };
+        match rlxc_sys::socket::accept(listener.as_fd()) {
+            Ok(socket) => self.admit(socket, handler),
+            Err(Errno::EINTR | Errno::ECONNABORTED) => {}
+            Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
+                if !self.evict(handler) {
+                    self.pause();
+                    return false;
                 }
-                Err(_) => return,
             }
+            Err(_) => return false,
         }
+        true
     }
 
     fn admit(&mut self, socket: OwnedFd, handler: &mut dyn Handler) {

@@ -145,6 +145,7 @@ impl Error {
         match self {
             Self::NotRunning { .. } => true,
             Self::Monitor(error)
+            | Self::Attach(rlxc_runtime::attach::AttachError::Monitor(error))
             | Self::Control(rlxc_runtime::control::ControlError::Monitor(error)) => {
                 error.is_not_running()
             }
