@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::config::Config;
 use crate::error::{KeyError, LineError, LoadError, Location, ValueError};
 use crate::hwaddr;
-use crate::keys::{self, Fault, KEY_TABLE};
+use crate::keys::{self, Fault, KEY_TABLE, KeyRow};
 use crate::legacy;
 use crate::line::{Line, Lines};
 use crate::load::{self, Entered, Includes};
@@ -277,35 +277,52 @@ impl Document {
 
     /// Runs the key's handler.
     fn apply(&mut self, key: &str, value: &str, includes: &mut Includes) -> Result<(), KeyError> {
-        let (row, rest) = keys::lookup(key).ok_or_else(|| unknown(key))?;
+        let Some((row, rest)) = keys::lookup(key) else {
+            return Err(unknown(key));
+        };
         if row.name == INCLUDE {
-            return self
-                .include(value, includes)
-                .map_err(|source| KeyError::Include {
-                    key: key.to_owned(),
-                    value: value.to_owned(),
-                    source: Box::new(source),
-                });
+            return self.apply_include(key, value, includes);
         }
         if self.v1_limits == V1Limits::Refuse && !value.is_empty() && is_v1_limit(key) {
             return Err(failed(key, value, ValueError::new(NO_V1).into()));
         }
-        let fault = match (row.parse)(&mut self.config, rest, value) {
+        match (row.parse)(&mut self.config, rest, value) {
             Ok(()) => {
                 self.forget_refused(row.name);
-                return Ok(());
+                Ok(())
             }
-            Err(fault) => fault,
-        };
+            Err(fault) => {
+                self.keep_refused(row, value);
+                Err(failed(key, value, fault))
+            }
+        }
+    }
+
+    #[cold]
+    fn apply_include(
+        &mut self,
+        key: &str,
+        value: &str,
+        includes: &mut Includes,
+    ) -> Result<(), KeyError> {
+        self.include(value, includes)
+            .map_err(|source| KeyError::Include {
+                key: key.to_owned(),
+                value: value.to_owned(),
+                source: Box::new(source),
+            })
+    }
+
+    /// As in LXC a number that is refused may still be a yes, and be shown.
+    #[cold]
+    fn keep_refused(&mut self, row: &'static KeyRow, value: &str) {
         if STORED_FIRST.contains(&row.name)
             && let Ok(number) = value::uint(value)
+            && (row.parse)(&mut self.config, "", "1").is_ok()
         {
             self.forget_refused(row.name);
-            // As in LXC: a yes, of whatever number.
-            (row.parse)(&mut self.config, rest, "1").map_err(|fault| failed(key, value, fault))?;
             self.refused.push((row.name, number));
         }
-        Err(failed(key, value, fault))
     }
 
     fn forget_refused(&mut self, key: &str) {
@@ -451,6 +468,7 @@ fn one_line(key: &str, text: &str) -> Result<(), KeyError> {
     }
 }
 
+#[cold]
 pub(crate) fn unknown(key: &str) -> KeyError {
     let hint = match (legacy::replacement(key), keys::nearest_key(key)) {
         (Some(new), _) => {
@@ -465,6 +483,7 @@ pub(crate) fn unknown(key: &str) -> KeyError {
     }
 }
 
+#[cold]
 pub(crate) fn failed(key: &str, value: &str, fault: Fault) -> KeyError {
     let owned = key.to_owned();
     match fault {

@@ -25,36 +25,38 @@ pub(crate) enum Line {
     },
 }
 
-fn trim(line: &[u8], range: Range<usize>) -> Range<usize> {
-    let Range { mut start, mut end } = range;
-    while start < end && is_space(line[start]) {
-        start += 1;
-    }
-    while end > start && is_space(line[end - 1]) {
-        end -= 1;
-    }
-    start..end
+/// The offset of the first byte from `start` that is no blank.
+fn skip_blanks(line: &[u8], start: usize) -> usize {
+    let blanks = line[start..].iter().take_while(|byte| is_space(**byte));
+    start + blanks.count()
+}
+
+/// Where the text before `end` ends without its blanks, which do not reach below `start`.
+fn drop_blanks(line: &[u8], start: usize, end: usize) -> usize {
+    let blanks = line[start..end]
+        .iter()
+        .rev()
+        .take_while(|byte| is_space(**byte));
+    end - blanks.count()
 }
 
 impl Line {
     /// Takes a line without its line end apart.
     pub(crate) fn parse(line: &[u8]) -> Self {
-        let start = trim(line, 0..line.len()).start;
+        let start = skip_blanks(line, 0);
         let rest = &line[start..];
-        if rest.is_empty() {
-            return Self::Blank;
+        match rest.first() {
+            None => return Self::Blank,
+            Some(b'#') => return Self::Comment,
+            Some(_) if !rest.starts_with(b"lxc.") => return Self::Ignored,
+            Some(_) => {}
         }
-        if rest[0] == b'#' {
-            return Self::Comment;
-        }
-        if !rest.starts_with(b"lxc.") {
-            return Self::Ignored;
-        }
-        let Some(equals) = rest.iter().position(|b| *b == b'=').map(|at| at + start) else {
+        let Some(equals) = memchr::memchr(b'=', rest).map(|at| at + start) else {
             return Self::NoEquals;
         };
-        let key = trim(line, start..equals);
-        let mut value = trim(line, equals + 1..line.len());
+        let key = start..drop_blanks(line, start, equals);
+        let from = skip_blanks(line, equals + 1);
+        let mut value = from..drop_blanks(line, from, line.len());
         if value.len() > 1
             && matches!(line[value.start], b'\'' | b'"')
             && line[value.start] == line[value.end - 1]
@@ -71,6 +73,9 @@ pub(crate) struct Lines<'a> {
     text: &'a [u8],
     at: usize,
     number: usize,
+    /// Where the next newline and carriage return stand; the end of the text if none is left.
+    newline: usize,
+    carriage_return: usize,
 }
 
 impl<'a> Lines<'a> {
@@ -79,8 +84,16 @@ impl<'a> Lines<'a> {
             text,
             at: 0,
             number: 1,
+            newline: next(b'\n', text, 0),
+            carriage_return: next(b'\r', text, 0),
         }
     }
+}
+
+/// Where that byte stands next; the end of the text if nowhere.
+fn next(byte: u8, text: &[u8], from: usize) -> usize {
+    let rest = text.get(from..).unwrap_or_default();
+    memchr::memchr(byte, rest).map_or(text.len(), |at| from + at)
 }
 
 impl Iterator for Lines<'_> {
@@ -91,19 +104,22 @@ impl Iterator for Lines<'_> {
             if self.at >= self.text.len() {
                 return None;
             }
-            let rest = &self.text[self.at..];
-            let length = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
             let (start, number) = (self.at, self.number);
-            // CR LF ends one line.
-            let end = if rest[length..].starts_with(b"\r\n") {
-                2
-            } else {
-                1
-            };
-            self.at += length + end;
+            let end = self.newline.min(self.carriage_return);
+            self.at = end + 1;
+            if end == self.carriage_return {
+                self.carriage_return = next(b'\r', self.text, self.at);
+                // CR LF ends one line.
+                if self.newline == self.at {
+                    self.at += 1;
+                }
+            }
+            if self.newline < self.at {
+                self.newline = next(b'\n', self.text, self.at);
+            }
             self.number += 1;
-            if length > 0 {
-                return Some((number, start..start + length));
+            if end > start {
+                return Some((number, start..end));
             }
         }
     }
@@ -141,5 +157,7 @@ mod tests {
     fn runs_of_line_ends_collapse_and_are_counted() {
         let lines: Vec<_> = Lines::new(b"a\r\n\r\n\nb\rc").collect();
         assert_eq!(lines, [(1, 0..1), (4, 6..7), (5, 8..9)]);
+        let lines: Vec<_> = Lines::new(b"\r\ra\rb\r\nc\n\rd\r").collect();
+        assert_eq!(lines, [(3, 2..3), (4, 4..5), (5, 7..8), (7, 10..11)]);
     }
 }

@@ -11,8 +11,8 @@ fn environment(list: &mut Pairs, value: &str) -> Result<(), Fault> {
         list.clear();
         return Ok(());
     }
-    match value.split_once('=') {
-        Some((name, text)) => list.push(name, text),
+    match memchr::memchr(b'=', value.as_bytes()) {
+        Some(at) => list.push(&value[..at], &value[at + 1..]),
         None => {
             let inherited = std::env::var_os(value).ok_or_else(|| {
                 ValueError::new(format!(
