@@ -1,7 +1,7 @@
 //! `struct lxc_container` as LXC 7.0.0 lays it out, and what stands behind it.
 
 use std::cell::UnsafeCell;
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{OsStr, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
@@ -229,9 +229,12 @@ pub(crate) unsafe fn call<T>(
 /// Programs overwrite the member to use another file.
 fn adopt(inner: &mut Inner, c: &lxc_container) {
     // SAFETY: the member is always NULL or a string.
-    if let Some(file) = unsafe { crate::memory::path(c.configfile) }
-        && file != inner.container.config_file()
-    {
+    let Some(file) = (unsafe { crate::memory::bytes(c.configfile) }) else {
+        return;
+    };
+    // Asked at every call, and nearly always the same.
+    if file != inner.container.config_file().as_os_str().as_bytes() {
+        let file = OsStr::from_bytes(file);
         inner.container.set_config_file(file);
     }
 }

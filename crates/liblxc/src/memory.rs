@@ -21,12 +21,21 @@ pub(crate) unsafe fn text<'a>(text: *const c_char) -> Option<&'a str> {
 /// # Safety
 /// As [`text`].
 pub(crate) unsafe fn path(text: *const c_char) -> Option<PathBuf> {
+    // SAFETY: the same word is given.
+    let bytes = unsafe { bytes(text) }?;
+    Some(PathBuf::from(OsStr::from_bytes(bytes)))
+}
+
+/// A C string's bytes; `None` for NULL.
+///
+/// # Safety
+/// As [`text`].
+pub(crate) unsafe fn bytes<'a>(text: *const c_char) -> Option<&'a [u8]> {
     if text.is_null() {
         return None;
     }
     // SAFETY: not NULL, and a string by the caller's word.
-    let bytes = unsafe { CStr::from_ptr(text) }.to_bytes();
-    Some(PathBuf::from(OsStr::from_bytes(bytes)))
+    Some(unsafe { CStr::from_ptr(text) }.to_bytes())
 }
 
 /// A NULL-terminated array of C strings.

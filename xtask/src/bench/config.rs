@@ -1,4 +1,4 @@
-//! Configurations: loading beside liblxc through its Python binding, memory, and single items.
+//! Configurations: loading and single items by the functions of both liblxc.so.1, throughput, memory.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,16 +13,8 @@ const INCLUDES: usize = 100;
 /// Lines of the long file: some 30 MB.
 const LONG: usize = 500_000;
 
-/// Times each load in the process itself, as our side does: starting Python does not count.
-const PEER: &str = "
-import sys, time, _lxc
-for n in range(int(sys.argv[2])):
-    container = _lxc.Container('none', config_path='/nonexistent')
-    start = time.perf_counter_ns()
-    if not container.load_config(sys.argv[1]):
-        raise SystemExit('not loaded')
-    print(time.perf_counter_ns() - start)
-";
+/// Installed LXC's library, by the loader's search.
+const PEER: &str = "liblxc.so.1";
 
 /// The line of that number: mounts, environment, comments, device rules, kernel parameters.
 fn line(number: usize) -> String {
@@ -106,22 +98,29 @@ pub(super) fn rows(place: &Path, runs: usize) -> Result<(), String> {
     let long = write(dir.join("long"), &long)?;
 
     let count = (runs + 1).to_string();
-    let ours = |file: &Path| times(Command::new(&program).arg("load").arg(file).arg(&count));
-    let peer = |file: &Path| {
-        let mut python = Command::new("/usr/bin/python3");
-        times(python.args(["-c", PEER]).arg(file).arg(&count))
+    let caller = caller(&dir)?;
+    let call = |library: &Path, words: &[&str]| {
+        let mut command = Command::new(&caller);
+        command.arg(library).args(words);
+        command
     };
-    let known = Command::new("/usr/bin/python3")
-        .args(["-c", "import _lxc"])
-        .output();
-    let has_peer = known.is_ok_and(|output| output.status.success());
+    let ours = host::bin_dir("release").join("liblxc.so");
+    let peer = Path::new(PEER);
+    let has_peer = call(peer, &["items", "0"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !has_peer {
+        println!("configurations: skipped: {PEER} (package liblxc1) is not installed");
+    }
     for (name, file) in [
         ("load, 10,000 lines, 100 includes", &included),
         ("load, 10,000 lines, one file", &short),
     ] {
-        match has_peer {
-            true => print_row(name, ours(file)?, peer(file)?),
-            false => println!("{name:<34} skipped: python3-lxc is not installed"),
+        if has_peer {
+            let file = file.display().to_string();
+            let words = ["load", &file, &count];
+            let took = times(&mut call(&ours, &words))?;
+            print_row(name, took, times(&mut call(peer, &words))?);
         }
     }
     let took = median(times(
@@ -139,17 +138,36 @@ pub(super) fn rows(place: &Path, runs: usize) -> Result<(), String> {
         grown.trim()
     );
     for keys in ["10", "1000"] {
-        let said = answer(Command::new(&program).args(["items", keys]))?;
-        let mut numbers = said.lines();
-        println!(
-            "{:<34} {:>8} ns {:>9} ns",
-            format!(
-                "set, get among {} lines",
-                keys.parse::<usize>().unwrap_or(0) * 4
-            ),
-            numbers.next().unwrap_or_default(),
-            numbers.next().unwrap_or_default()
-        );
+        let among = keys.parse::<usize>().unwrap_or(0) * 4;
+        let took = |library| answer(&mut call(library, &["items", keys]));
+        let ours = took(&ours)?;
+        let peer = if has_peer { took(peer)? } else { String::new() };
+        let mut peer = peer.lines();
+        for (what, ours) in ["set", "get"].iter().zip(ours.lines()) {
+            let name = format!("{what} an item among {among} lines");
+            let peer = peer.next().unwrap_or("-");
+            let ratio = match (ours.parse::<f64>(), peer.parse::<f64>()) {
+                (Ok(a), Ok(b)) => format!("{:.2}", a / b.max(1.0)),
+                _ => String::new(),
+            };
+            println!("{name:<34} {ours:>9} ns {peer:>9} ns {ratio:>8}");
+        }
     }
     Ok(())
+}
+
+/// Builds our library, and the program that calls either.
+fn caller(dir: &Path) -> Result<PathBuf, String> {
+    host::run(host::cargo().args(["build", "--quiet", "--release", "-p", "liblxc", "--lib"]))?;
+    let program = dir.join("caller");
+    let mut compiler = Command::new("cc");
+    compiler
+        .args(["-std=gnu11", "-O2", "-Wall", "-o"])
+        .arg(&program)
+        .arg(host::root().join("xtask/src/bench/config.c"))
+        .arg("-I")
+        .arg(host::root().join("crates/liblxc/include"))
+        .arg("-ldl");
+    host::run(&mut compiler)?;
+    Ok(program)
 }
