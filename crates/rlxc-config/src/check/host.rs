@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use super::kernel::Kernel;
 use super::lints::{Found, Lint};
 use super::{Place, Severity};
 use crate::config::{IdKind, NicKind};
-use crate::keys::security::CAPABILITIES;
 
 /// What a program other than root may map.
 const SUBORDINATE: [(IdKind, &str, &str); 2] = [
@@ -17,8 +17,7 @@ impl Lint<'_> {
     /// What this host lacks.
     pub(super) fn host(&self, found: &mut Found) {
         self.files(found);
-        self.security_modules(found);
-        self.kernel(found);
+        self.kernel(&Kernel::running(), found);
         self.controllers(found);
         self.links(found);
         if !nix::unistd::geteuid().is_root() {
@@ -59,79 +58,6 @@ impl Lint<'_> {
                 .unwrap_or_default();
             if program.starts_with('/') && !Path::new(program).exists() {
                 found.push(missing(place, program, Some((0, program.len()))));
-            }
-        }
-    }
-
-    fn security_modules(&self, found: &mut Found) {
-        let confined = |value: &str| !matches!(value, "unconfined" | "unchanged");
-        for (key, proof, what) in [
-            (
-                "lxc.apparmor.profile",
-                "/sys/kernel/security/apparmor",
-                "AppArmor",
-            ),
-            ("lxc.selinux.context", "/sys/fs/selinux/enforce", "SELinux"),
-            (
-                "lxc.seccomp.profile",
-                "/proc/sys/kernel/seccomp/actions_avail",
-                "seccomp",
-            ),
-        ] {
-            if let Some(place) = self
-                .last(key)
-                .filter(|p| confined(p.value()) && !Path::new(proof).exists())
-            {
-                found.push(place.about_key(
-                    Severity::Note,
-                    "no-effect",
-                    format!("{what} is not active in this kernel: {key} has no effect"),
-                ));
-            }
-        }
-    }
-
-    fn kernel(&self, found: &mut Found) {
-        let config = &self.checker.config;
-        if !Path::new("/proc/self/ns/time").exists() {
-            for place in self.all("lxc.time.offset.") {
-                found.push(place.about_key(
-                    Severity::Error,
-                    "no-time-namespace",
-                    "this kernel has no time namespaces",
-                ));
-            }
-        }
-        for place in self.all("lxc.sysctl.") {
-            let key = &place.text[place.key.0..place.key.1];
-            let name = key.strip_prefix("lxc.sysctl.").unwrap_or_default();
-            let path = format!("/proc/sys/{}", name.replace('.', "/"));
-            // Some are only there in the container, once a module or an interface is.
-            if !path.contains("..") && !Path::new(&path).exists() {
-                found.push(place.about_key(
-                    Severity::Warning,
-                    "missing-path",
-                    format!("{path} does not exist on this host"),
-                ));
-            }
-        }
-        let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap");
-        let last: Option<usize> = last.ok().and_then(|text| text.trim().parse().ok());
-        let unknown = |name: &String| {
-            let number = CAPABILITIES.iter().position(|known| known == name);
-            let number = number.or_else(|| name.parse().ok());
-            number.zip(last).is_some_and(|(number, last)| number > last)
-        };
-        let drop = config.caps.drop.iter().map(|name| ("lxc.cap.drop", name));
-        let keep = config.caps.keep.iter().flatten();
-        let all = drop.chain(keep.map(|name| ("lxc.cap.keep", name)));
-        for (key, name) in all.filter(|(_, name)| unknown(name)) {
-            if let Some(place) = self.last(key) {
-                found.push(place.about_key(
-                    Severity::Note,
-                    "no-effect",
-                    format!("this kernel does not know the capability {name}"),
-                ));
             }
         }
     }
@@ -248,7 +174,11 @@ impl Lint<'_> {
     }
 }
 
-fn missing(place: &Place, path: &str, span: Option<(usize, usize)>) -> super::Diagnostic {
+pub(super) fn missing(
+    place: &Place,
+    path: &str,
+    span: Option<(usize, usize)>,
+) -> super::Diagnostic {
     place.about_value(
         Severity::Warning,
         "missing-path",

@@ -15,6 +15,7 @@ use crate::load::{self, Entered, Includes};
 
 mod global;
 mod host;
+mod kernel;
 mod lines;
 mod lints;
 mod render;
