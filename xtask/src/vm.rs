@@ -1,9 +1,15 @@
 //! `cargo xtask vm-test`: what this machine cannot show (pure cgroup2 with every controller, LVM,
 //! AppArmor, a second kernel version), in one boot of a VM on a copy-on-write view of this machine.
+//!
+//! `--check A,B` runs the checks whose names contain one of these, `--filter TEST` only tests that
+//! contain TEST, `--limit MINUTES` is what one check may take, `--timeout MINUTES` what all may,
+//! `--list` names the checks, `--command CMD` runs that instead. The whole output stays in
+//! `vm/last.log` beside the programs that were built.
 
 mod checks;
 mod machine;
 
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -16,6 +22,7 @@ use machine::Machine;
 /// What the script prints when it has come to its end.
 const END: &str = "vm-test: end";
 const FAILED: &str = "vm-test: failed: ";
+const BEGIN: &str = "== ";
 
 /// Builds, boots once, runs, counts.
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
@@ -23,18 +30,23 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
         let at = args.iter().position(|arg| arg == name)?;
         args.get(at + 1).map(String::as_str)
     };
-    let minutes = option("--timeout").map_or(Ok(40), str::parse::<u64>);
-    let minutes = minutes.map_err(|e| format!("--timeout: {e}"))?;
+    if args.iter().any(|arg| arg == "--list") {
+        CHECKS.iter().for_each(|check| println!("{}", check.name()));
+        return Ok(());
+    }
+    let minutes = |name, usual| {
+        let given = option(name).map_or(Ok(usual), str::parse::<u64>);
+        given.map_err(|e| format!("{name}: {e}"))
+    };
+    let (limit, minutes) = (minutes("--limit", 20)?, minutes("--timeout", 60)?);
     let machine = Machine::prepare()?;
     host::run(host::cargo().args(["build", "--quiet", "--workspace", "--bins", "--lib"]))?;
     let work = match option("--command") {
         Some(command) => format!("{}{command}\n", in_memory(&machine, &programs()?)?),
         None => {
             let wanted = option("--check").unwrap_or_default();
-            let chosen: Vec<&Check> = CHECKS
-                .iter()
-                .filter(|c| format!("{}/{}", c.package, c.test).contains(wanted))
-                .collect();
+            let is_wanted = |check: &&Check| wanted.split(',').any(|w| check.name().contains(w));
+            let chosen: Vec<&Check> = CHECKS.iter().filter(is_wanted).collect();
             if chosen.is_empty() {
                 return Err(format!("no check is called {wanted:?}"));
             }
@@ -42,7 +54,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
             let mut programs = programs()?;
             for check in chosen {
                 let binary = built(check)?;
-                work += &steps(check, &binary, option("--filter"));
+                work += &steps(check, &binary, option("--filter"), limit);
                 programs.push(binary);
             }
             in_memory(&machine, &programs)? + &work
@@ -60,6 +72,9 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let mut tally = suite::Tally::default();
     let mut ended = false;
     let mut failed_before = 0;
+    let kept = machine.place().join("last.log");
+    let mut log = File::create(&kept).map_err(|e| format!("{}: {e}", kept.display()))?;
+    let mut timed: Vec<(String, Instant)> = Vec::new();
     let booted = machine.boot(&script, Duration::from_secs(minutes * 60), |line| {
         suite::count(line, &mut tally);
         if let Some(name) = line.strip_prefix(FAILED) {
@@ -69,16 +84,25 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
             }
             failed_before = tally.failed.len();
         }
+        if let Some(name) = line.strip_prefix(BEGIN) {
+            timed.push((name.to_owned(), Instant::now()));
+        }
         ended |= line == END;
+        let _ = writeln!(log, "{line}");
         let mut out = std::io::stdout().lock();
         let _ = writeln!(out, "{line}");
     });
+    let ends = timed.iter().skip(1).map(|(_, begin)| *begin);
+    for ((name, begin), end) in timed.iter().zip(ends.chain([Instant::now()])) {
+        println!("vm: {name}: {} s", end.duration_since(*begin).as_secs());
+    }
     println!("vm: {} s", begin.elapsed().as_secs());
     if !ended {
-        tally.failed.push("the VM ended early".to_owned());
+        let last = timed.last().map_or("its boot", |(name, _)| name);
+        tally.failed.push(format!("the VM ended early, in {last}"));
     }
-    let result = suite::report(&tally, ended);
-    booted.and(result)
+    let result = booted.and(suite::report(&tally, ended));
+    result.map_err(|error| format!("{error} (the output: {})", kept.display()))
 }
 
 /// The programs and libraries that this build made for the tests.
@@ -121,19 +145,19 @@ fn in_memory(machine: &Machine, programs: &[PathBuf]) -> Result<String, String> 
 }
 
 /// The script's lines for one check.
-fn steps(check: &Check, binary: &Path, filter: Option<&str>) -> String {
+fn steps(check: &Check, binary: &Path, filter: Option<&str>, minutes: u64) -> String {
     let folder = host::root();
     let folder = match check.package {
         "rlxc-tests" => folder.join("tests"),
         package => folder.join("crates").join(package),
     };
-    let name = format!("{}/{}", check.package, check.test);
+    let name = check.name();
     let words: Vec<&str> = match filter {
         Some(filter) => vec![filter],
         None => check.only.to_vec(),
     };
     format!(
-        "echo '== {name}'; cd {folder} && CARGO_MANIFEST_DIR={folder} timeout -k 10 1200 {binary} \
+        "echo '{BEGIN}{name}'; cd {folder} && CARGO_MANIFEST_DIR={folder} timeout -k 10 {minutes}m {binary} \
          --test-threads=1 --show-output {words} || echo '{FAILED}{name}'\n",
         folder = folder.display(),
         binary = binary.display(),

@@ -13,6 +13,13 @@ pub(crate) struct Check {
     pub(crate) only: &'static [&'static str],
 }
 
+impl Check {
+    /// `PACKAGE/TEST`
+    pub(crate) fn name(&self) -> String {
+        format!("{}/{}", self.package, self.test)
+    }
+}
+
 /// All of them, in the order in which they run.
 pub(crate) const CHECKS: &[Check] = &[
     Check {
