@@ -347,6 +347,91 @@ fn tree_and_values_are_those_that_lxc_makes() {
     assert!(different.is_empty(), "{different}");
 }
 
+/// Case, lxc.conf, and what the container's configuration has more.
+const GLOBAL: &[(&str, &str, &str)] = &[
+    ("pattern", "lxc.cgroup.pattern = rlxc-cg-tree/%n\n", ""),
+    ("pslash", "lxc.cgroup.pattern = rlxc-cg-tree/a-%n/\n", ""),
+    ("ptwice", "lxc.cgroup.pattern = rlxc-cg-tree/%n/of-%n\n", ""),
+    ("pnoname", "lxc.cgroup.pattern = rlxc-cg-tree/all\n", ""),
+    (
+        "pdir",
+        "lxc.cgroup.pattern = rlxc-cg-tree/%n\n",
+        "lxc.cgroup.dir = rlxc-cg-tree/d\n",
+    ),
+    (
+        "pfixed",
+        "lxc.cgroup.pattern = rlxc-cg-tree/%n\n",
+        "lxc.cgroup.dir.monitor = rlxc-cg-tree/m\nlxc.cgroup.dir.container = rlxc-cg-tree/c\n",
+    ),
+    (
+        "prelative",
+        "lxc.cgroup.pattern = rlxc-cg-tree/%n\n",
+        "lxc.cgroup.relative = 1\n",
+    ),
+    ("useone", "lxc.cgroup.use = pids\n", ""),
+    (
+        "usetwo",
+        "lxc.cgroup.use = memory,pids\n",
+        "lxc.cgroup.pids.max = 44\nlxc.cgroup2.pids.max = 44\n",
+    ),
+    (
+        "uselost",
+        "lxc.cgroup.use = memory\n",
+        "lxc.cgroup.pids.max = 44\n",
+    ),
+    ("usenone", "lxc.cgroup.use = nosuch\n", ""),
+    ("usemixed", "lxc.cgroup.use = pids,nosuch\n", ""),
+    (
+        "usedir",
+        "lxc.cgroup.use = pids\n",
+        "lxc.cgroup.dir = rlxc-cg-tree/u\n",
+    ),
+];
+
+/// Runs a tool with an lxc.conf that only it sees.
+fn with_conf(place: &Place, program: &str, first: &[&str], args: &[&str]) -> Output {
+    let conf = place.path().join("etc");
+    let script = "mount --bind \"$0\" /etc/lxc && exec \"$@\"";
+    let mut command = std::process::Command::new("unshare");
+    command.args(["-m", "--propagation", "private", "sh", "-c", script]);
+    command.arg(conf).arg(program).args(first).arg("-P");
+    command.arg(place.path()).args(args);
+    rlxc_tests::run(command.stdin(std::process::Stdio::null()))
+}
+
+#[test]
+fn patterns_and_controllers_of_lxc_conf_make_the_tree_that_lxc_makes() {
+    let Some(place) = Place::new(Actor::Root) else {
+        return;
+    };
+    if !peer() || hierarchies().is_empty() {
+        return;
+    }
+    assert!(rootfs::busybox(&place.path().join("plain"), 0).is_ok());
+    let conf = place.path().join("etc");
+    assert!(std::fs::create_dir(&conf).is_ok() && std::fs::create_dir_all("/etc/lxc").is_ok());
+    let only = std::env::var("RLXC_CASE").ok();
+    let mut different = String::new();
+    for (name, global, text) in GLOBAL {
+        if only.as_ref().is_some_and(|only| only != name) {
+            continue;
+        }
+        assert!(std::fs::write(conf.join("lxc.conf"), global).is_ok());
+        let case = both(name, text);
+        let container = config(&place, &case, "");
+        let theirs = look(&container, |tool, args| {
+            with_conf(&place, &format!("/usr/bin/lxc-{tool}"), &[], args)
+        });
+        let program = rlxc_tests::bin_dir().join("rlxc");
+        let ours = look(&container, |verb, args| {
+            with_conf(&place, &program.to_string_lossy(), &[verb], args)
+        });
+        compare(name, &theirs, &ours, &mut different);
+    }
+    clear(&picture("rlxc-cg-tree").into_keys().collect::<Vec<_>>());
+    assert!(different.is_empty(), "{different}");
+}
+
 fn compare(case: &str, theirs: &Seen, ours: &Seen, out: &mut String) {
     if theirs.started != ours.started {
         let _ = writeln!(

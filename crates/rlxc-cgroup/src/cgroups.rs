@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use nix::unistd::{AccessFlags, eaccess};
 use serde::{Deserialize, Serialize};
@@ -71,19 +72,7 @@ impl Cgroups {
             }
         }
         let path = request.path("monitor", request.monitor.as_ref())?;
-        let fixed = request.monitor.is_some();
-        let made = match cgroups.make_in_all(&path, fixed) {
-            Err(error) if !fixed && is_taken(&error) => {
-                if cgroups.is_left(&path) && !in_use() {
-                    for tree in &cgroups.trees {
-                        // Refused by the kernel when somebody has moved in meanwhile.
-                        let _ = fs::remove_dir(tree.base.join(&path));
-                    }
-                }
-                cgroups.make(&path, fixed)?
-            }
-            made => made?,
-        };
+        let made = cgroups.make_unless(&path, request.monitor.is_some(), in_use)?;
         for (tree, dir) in cgroups.trees.iter_mut().zip(made) {
             tree.monitor = Some(dir);
         }
@@ -95,13 +84,21 @@ impl Cgroups {
     /// # Errors
     /// As [`Cgroups::create_monitor`]; what was made by this call is removed again.
     pub fn create_payload(&mut self) -> Result<()> {
+        self.create_payload_unless(|| true)
+    }
+
+    /// As [`Cgroups::create_payload`], with a taken name treated as by
+    /// [`Cgroups::create_monitor_unless`].
+    ///
+    /// # Errors
+    /// As [`Cgroups::create_payload`].
+    pub fn create_payload_unless(&mut self, in_use: impl FnOnce() -> bool) -> Result<()> {
         // After a reboot: rules and program were those of the cgroup that is gone.
         self.rules = Rules::default();
         self.program = None;
-        let path = self
-            .request
-            .path("payload", self.request.container.as_ref())?;
-        let made = self.make(&path, self.request.container.is_some())?;
+        let container = self.request.container.as_ref();
+        let path = self.request.path("payload", container)?;
+        let made = self.make_unless(&path, container.is_some(), in_use)?;
         for (tree, dir) in self.trees.iter_mut().zip(made) {
             tree.payload = Some(dir);
         }
@@ -176,20 +173,34 @@ impl Cgroups {
         };
         tracing::debug!(mount = %hierarchy.mount.display(), reason, "cgroup hierarchy left out");
         self.skipped.push(Skipped {
+            controllers,
             mount: hierarchy.mount.clone(),
             reason,
         });
     }
 
-    /// Whether the name is taken, and nowhere by a cgroup with a process or a child.
-    fn is_left(&self, path: &str) -> bool {
-        let mut dirs = self.trees.iter().map(|tree| tree.base.join(path));
-        let is_empty = |dir: &PathBuf| {
-            file::get(dir, "cgroup.procs").is_ok_and(|pids| pids.is_empty())
-                && remove::children(dir).is_empty()
-        };
-        let mut there = dirs.by_ref().filter(|dir| dir.exists()).peekable();
-        there.peek().is_some() && there.all(|dir| is_empty(&dir))
+    /// Makes one path in all hierarchies, as [`Cgroups::make`]; a taken name is freed first where it
+    /// belongs to nobody.
+    fn make_unless(
+        &self,
+        path: &str,
+        fixed: bool,
+        in_use: impl FnOnce() -> bool,
+    ) -> Result<Vec<PathBuf>> {
+        match self.make_in_all(path, fixed) {
+            Err(error) if !fixed && is_taken(&error) => {
+                let left = self.trees.iter().map(|tree| tree.base.join(path));
+                let left: Vec<PathBuf> = left.filter(|dir| dir.exists()).collect();
+                if left.iter().all(|dir| remove::is_vacant(dir)) && !in_use() {
+                    for dir in left {
+                        // Refused by the kernel when somebody has moved in meanwhile.
+                        let _ = remove::remove(&dir, Duration::ZERO);
+                    }
+                }
+                self.make(path, fixed)
+            }
+            made => made,
+        }
     }
 
     /// Makes one path in all hierarchies; a name taken in any of them gets the next suffix in all.

@@ -33,7 +33,7 @@ pub use entrance::Entrance;
 pub use error::{Error, Result};
 pub use file::{get, set};
 pub use layout::{Hierarchy, Layout, Mode, Version};
-pub use remove::{Left, remove};
+pub use remove::{Left, processes, remove};
 pub use request::Request;
 pub use stats::{Pressure, Stats};
 pub use tree::{Skipped, Tree};

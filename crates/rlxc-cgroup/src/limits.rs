@@ -35,7 +35,16 @@ impl Cgroups {
         let tree = self.tree(Some(controller));
         let tree = tree.filter(|t| version.is_none_or(|v| v == t.version));
         tree.and_then(|t| t.payload.as_deref())
-            .ok_or_else(|| Error::Controller(key.into()))
+            .ok_or_else(|| self.no_place(key, controller))
+    }
+
+    fn no_place(&self, key: &str, controller: &str) -> Error {
+        let has = |c: &String| c == controller;
+        let skipped = self.skipped.iter().find(|s| s.controllers.iter().any(has));
+        Error::Controller(match skipped {
+            Some(skipped) => format!("{key}: {}", skipped.reason),
+            None => key.into(),
+        })
     }
 
     /// Writes `lxc.cgroup.*` (v1) or `lxc.cgroup2.*` (pure cgroup2), whichever the layout has, in

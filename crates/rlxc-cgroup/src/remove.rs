@@ -98,7 +98,27 @@ fn inode(dir: &Path) -> Option<u64> {
     std::fs::symlink_metadata(dir).ok().map(|meta| meta.ino())
 }
 
-pub(crate) fn children(path: &Path) -> Vec<std::path::PathBuf> {
+/// Whether no process is in this cgroup or below it.
+pub(crate) fn is_vacant(path: &Path) -> bool {
+    file::get(path, "cgroup.procs").is_ok_and(|pids| pids.is_empty())
+        && children(path).iter().all(|child| is_vacant(child))
+}
+
+/// The processes in these cgroups and below them.
+#[must_use]
+pub fn processes(dirs: &[PathBuf]) -> Vec<i32> {
+    let mut pids: Vec<i32> = Vec::new();
+    for dir in dirs {
+        let text = file::get(dir, "cgroup.procs").unwrap_or_default();
+        pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+        pids.extend(processes(&children(dir)));
+    }
+    pids.sort_unstable();
+    pids.dedup();
+    pids
+}
+
+fn children(path: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
     let dirs = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
     dirs.map(|e| e.path()).collect()

@@ -13,6 +13,8 @@ use crate::{aside, file};
 /// A hierarchy that is not used, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
+    /// What it has.
+    pub controllers: Vec<String>,
     /// Where it is mounted.
     pub mount: PathBuf,
     /// Why: not writable, or not in `lxc.cgroup.use`.

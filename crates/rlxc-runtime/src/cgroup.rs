@@ -17,6 +17,8 @@ use crate::plan::Plan;
 const PATIENCE: Duration = Duration::from_secs(5);
 const CREATE: &str = "create cgroups";
 const ENTER: &str = "enter cgroups";
+/// The same when all of the container's own processes are known to have ended.
+const SHORT: Duration = Duration::from_secs(1);
 const DEVICES: &str = "device rules";
 const CGROUP_MAGIC: u32 = 0x27_e0eb;
 const CGROUP2_MAGIC: u32 = 0x6367_7270;
@@ -53,9 +55,7 @@ impl Cgroups {
                 self.scope = crate::scope::enter_new(&plan.name, dir);
             }
             let layout = Layout::detect().at(CREATE, "")?;
-            // This monitor has the container's socket, so what an earlier one left is nobody's.
-            let in_use =
-                || rlxc_monitor::is_name_used_elsewhere(&plan.lxcpath, &plan.name).unwrap_or(true);
+            let in_use = || has_namesake(plan);
             let made = rlxc_cgroup::Cgroups::create_monitor_unless(&layout, &request(plan), in_use);
             // Kept before the next call: what it leaves behind on failure is removed by `destroy`.
             self.cgroups = Some(made.at(CREATE, "")?);
@@ -106,7 +106,8 @@ impl Cgroups {
                 "no cgroup is delegated to this user: the container has no limits and no statistics"
             );
         }
-        cgroups.create_payload().at(CREATE, "")?;
+        let in_use = || has_namesake(plan);
+        cgroups.create_payload_unless(in_use).at(CREATE, "")?;
         if cgroups.devices_first() {
             attach_devices(cgroups, plan)?;
         }
@@ -298,7 +299,8 @@ impl Cgroups {
             cgroups.kill();
         }
         let dirs = cgroups.payload_dirs();
-        match cgroups.destroy_payload(PATIENCE) {
+        let patience = if all_dead { SHORT } else { PATIENCE };
+        match cgroups.destroy_payload(patience) {
             Ok(()) => {}
             Err(error) if is_refusal(&error) && !maps.is_empty() => {
                 // Cgroups that the container's users made: they are theirs, not the caller's.
@@ -310,7 +312,10 @@ impl Cgroups {
                     tracing::warn!("{error}");
                 }
             }
-            Err(error) => tracing::warn!("{error}"),
+            // Somebody else's, moved in from outside: they are left alone, as by LXC.
+            Err(error) => {
+                tracing::warn!("{error}; still in it: {:?}", rlxc_cgroup::processes(&dirs))
+            }
         }
     }
 
@@ -359,6 +364,12 @@ fn request(plan: &Plan) -> Request {
             .filter(|name| !name.is_empty())
             .collect(),
     }
+}
+
+/// Whether another container of this name may run. This monitor has its own container's socket, so
+/// that what an earlier one left is nobody's.
+fn has_namesake(plan: &Plan) -> bool {
+    rlxc_monitor::is_name_used_elsewhere(&plan.lxcpath, &plan.name).unwrap_or(true)
 }
 
 fn is_refusal(error: &rlxc_cgroup::Error) -> bool {
