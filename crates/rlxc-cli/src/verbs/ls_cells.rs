@@ -1,7 +1,10 @@
 //! The columns of `ls -f`.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
+use rlxc::config::Document;
 use rlxc::{Container, Family, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -111,10 +114,13 @@ impl Row {
 
     /// A configuration that cannot be read leaves the columns at their defaults.
     pub(crate) fn read_config(&mut self, lxcpath: &Path) {
-        let Ok(container) = Container::new(&self.name, Some(lxcpath)) else {
+        let path = lxcpath.join(&self.name).join("config");
+        let Some(text) = read_text(&path).filter(|text| may_set_columns(text)) else {
             return;
         };
-        if let Ok(config) = container.config() {
+        let mut document = Document::new();
+        if document.load_text(&path, &text).is_ok() {
+            let config = document.config();
             self.groups.clone_from(&config.groups);
             self.autostart = config.start.auto;
             self.unprivileged = !config.idmap.is_empty();
@@ -137,15 +143,16 @@ impl Row {
         if wants(&[Interface]) {
             self.interfaces = container.interfaces().unwrap_or_default();
         }
-        if wants(&[Ipv4]) {
-            self.ipv4 = container
-                .ips(None, Some(Family::Inet), 0)
-                .unwrap_or_default();
-        }
-        if wants(&[Ipv6]) {
-            self.ipv6 = container
-                .ips(None, Some(Family::Inet6), 0)
-                .unwrap_or_default();
+        // One look into its network for both.
+        let family = match (wants(&[Ipv4]), wants(&[Ipv6])) {
+            (true, true) => Some(None),
+            (true, false) => Some(Some(Family::Inet)),
+            (false, true) => Some(Some(Family::Inet6)),
+            (false, false) => None,
+        };
+        if let Some(family) = family {
+            let addresses = container.ips(None, family, 0).unwrap_or_default();
+            (self.ipv6, self.ipv4) = addresses.into_iter().partition(|ip| ip.contains(':'));
         }
         if wants(&[Ram, Swap])
             && let Ok(stats) = container.stats()
@@ -207,6 +214,26 @@ impl Row {
         }
         Value::Object(map)
     }
+}
+
+/// A file's text, with one read(2) for a small one: less than asked for is its end.
+fn read_text(path: &Path) -> Option<Vec<u8>> {
+    let mut file = File::open(path).ok()?;
+    let mut text = vec![0; 8192];
+    let length = file.read(&mut text).ok()?;
+    let small = length < text.len();
+    text.truncate(length);
+    if !small {
+        file.read_to_end(&mut text).ok()?;
+    }
+    Some(text)
+}
+
+/// Whether a configuration may set what the columns show; most of many need no parser to say no.
+fn may_set_columns(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    let keys = ["lxc.include", "lxc.group", "lxc.start.auto", "lxc.idmap"];
+    keys.iter().any(|key| text.contains(key))
 }
 
 /// A state by its name.
