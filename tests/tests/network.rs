@@ -237,10 +237,8 @@ fn hardware_comes_back_as_it_was_after_a_killed_monitor() {
         return;
     };
     let hardware = |name: &String| {
-        Path::new("/sys/class/net")
-            .join(name)
-            .join("device")
-            .exists()
+        let directory = Path::new("/sys/class/net").join(name);
+        directory.join("device").exists() && !directory.join("phy80211").exists()
     };
     let Some(link) = links().into_iter().find(hardware) else {
         return skipped("a network card");
@@ -303,6 +301,54 @@ fn hardware_comes_back_as_it_was_after_a_killed_monitor() {
         }
         assert_eq!(look(), before, "{next}: {}", said(&done));
     }
+}
+
+/// Wireless links move with their phy.
+#[test]
+fn a_wireless_link_is_lent_with_its_phy_and_comes_back() {
+    if std::env::var_os("RLXC_VM").is_none() {
+        return println!("skipped: the VM: cargo xtask vm-test");
+    }
+    let Some(place) = Place::new(Actor::Root) else {
+        return;
+    };
+    let phy = |name: &str| {
+        let path = format!("/sys/class/net/{name}/phy80211/index");
+        std::fs::read_to_string(path).ok()
+    };
+    let Some(link) = links().into_iter().find(|name| phy(name).is_some()) else {
+        return skipped("a wireless card (module mac80211_hwsim)");
+    };
+    let (before, number) = (links(), phy(&link));
+    let name = "rlxc-net-wlan";
+    let nic = format!("lxc.net.0.type = phys\nlxc.net.0.link = {link}\nlxc.net.0.flags = up\n");
+    place.create(name, &format!("{nic}lxc.net.0.name = radio7\n"));
+    for killed in [false, true] {
+        ok(&place.rlxc("start", &["-n", name]));
+        assert!(inside(&place, name, "-o link").contains("radio7"));
+        assert!(!links().contains(&link), "{:?}", links());
+        if killed {
+            let init = ok(&place.rlxc("info", &["-n", name, "-p", "-H"]));
+            let path = format!("/proc/{}/status", init.trim());
+            let status = std::fs::read_to_string(path).unwrap_or_default();
+            let parent = status.lines().find_map(|l| l.strip_prefix("PPid:"));
+            for pid in [parent.unwrap_or_default().trim(), init.trim()] {
+                ok(&run(Command::new("kill").args(["-9", pid])));
+            }
+            said(&place.rlxc("stop", &["-n", name]));
+        } else {
+            ok(&place.rlxc("stop", &["-k", "-n", name]));
+        }
+        assert_eq!((links(), phy(&link)), (before.clone(), number.clone()));
+    }
+    // By hand, into a running container and out of it.
+    place.create("rlxc-net-wlan2", "");
+    ok(&place.rlxc("start", &["-n", "rlxc-net-wlan2"]));
+    ok(&place.rlxc("device", &["-n", "rlxc-net-wlan2", "add", &link, "radio8"]));
+    assert!(inside(&place, "rlxc-net-wlan2", "-o link").contains("radio8"));
+    ok(&place.rlxc("device", &["-n", "rlxc-net-wlan2", "del", "radio8", &link]));
+    assert_eq!((links(), phy(&link)), (before, number));
+    ok(&place.rlxc("stop", &["-k", "-n", "rlxc-net-wlan2"]));
 }
 
 #[test]

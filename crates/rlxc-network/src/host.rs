@@ -1,6 +1,8 @@
 //! The host's side of a start: every link made, configured and handed to the container.
 
+mod lend;
 mod reach;
+mod unprivileged;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,12 +16,12 @@ use crate::created::{Created, CreatedNic, Undo};
 use crate::error::{Error, Result};
 use crate::netlink::{
     Change, Destination, Link, LinkKind, Netlink, NewLink, Route, Target, add_port_vlan, change,
-    delete_port_vlan, wireless,
+    delete_port_vlan,
 };
 use crate::plan::{self, Planned, kind_name};
 use crate::script::{self, Subject, When};
 use crate::sysctl::{self, Family};
-use crate::{names, ovs, user_nic};
+use crate::{names, ovs};
 
 /// Whose network is set up, and what its scripts are told.
 #[derive(Debug, Clone)]
@@ -435,92 +437,14 @@ impl Maker<'_, '_> {
         Ok(())
     }
 
-    /// The link to be lent.
-    fn lent(&self) -> Option<Link> {
-        let is_lent = self.one.nic.kind == NicKind::Phys && self.context.privileged;
-        self.one.link.clone().filter(|_| is_lent)
-    }
-
-    /// Notes what a phys link is like now.
-    fn promise(&mut self) {
-        let Some(link) = self.lent() else { return };
-        self.nic.undo.push(Undo::Phys {
-            index: link.index,
-            name: link.name.clone(),
-            inside: self.one.inside.name.clone(),
-            address: link.address.clone(),
-            mtu: link.mtu,
-            phy: wireless::phy_of(&link.name),
-            hardware: link.kind.is_none(),
-        });
-    }
-
-    /// Moves a phys link into the container.
-    fn lend(&mut self) -> Result<()> {
-        let Some(link) = self.lent() else {
-            return Ok(());
-        };
-        let mac = self.one.mac;
-        let changes = Change {
-            up: Some(false),
-            address: mac.as_ref().map(<[u8; 6]>::as_slice),
-            mtu: self.one.mtu,
-            ..Change::default()
-        };
-        let what = format!("set \"{}\" down, its MAC address and MTU", link.name);
-        self.netlink.request(change(link.index, &changes, what))?;
-        if let Some(phy) = wireless::phy_of(&link.name) {
-            self.nic.arrived_as = Some(link.name.clone());
-            return wireless::move_phy(phy, self.target());
-        }
-        let inside = &self.one.inside.name;
-        let changes = Change {
-            name: (*inside != link.name).then_some(inside.as_str()),
-            target: Some(self.target()),
-            ..Change::default()
-        };
-        let what = format!("move \"{}\" into the container", link.name);
-        self.netlink.request(change(link.index, &changes, what))
-    }
-
-    fn by_user_nic(&mut self) -> Result<()> {
-        let nic = self.one.nic;
-        let veth = match &nic.kind {
-            NicKind::Empty | NicKind::None => return Ok(()),
-            NicKind::Veth(veth) => veth,
-            other => {
-                return Err(Error::Unsupported(format!(
-                    "an unprivileged container can have veth nics only, not {}",
-                    kind_name(other)
-                )));
-            }
-        };
-        let routes = !veth.ipv4_routes.is_empty() || !veth.ipv6_routes.is_empty();
-        if routes || nic.l2proxy || veth.mode == VethMode::Router {
-            return Err(Error::Unsupported(
-                "routes, l2proxy and router mode on the host need root".into(),
-            ));
-        }
-        let made = user_nic::create(
-            self.context,
-            self.container.pid,
-            nic.link.as_deref().filter(|l| !l.is_empty()),
-            &self.one.inside.name,
-        )?;
-        self.nic.host_name = Some(made.host_name.clone());
-        self.nic.host_index = Some(made.host_index);
-        self.nic.arrived_as = Some(made.container_name);
-        self.nic.undo.push(Undo::UserNic {
-            bridge: nic.link.clone().unwrap_or_default(),
-            name: made.host_name,
-        });
-        Ok(())
-    }
-
     fn script_up(&self) -> Result<()> {
         let Some(script) = self.nic.script_up.as_deref() else {
             return Ok(());
         };
+        // As LXC: without root, only what lxc-user-nic has made has scripts.
+        if !self.context.privileged && self.nic.kind == "empty" {
+            return Ok(());
+        }
         let subject = Subject {
             kind: &self.nic.kind,
             link: self.nic.link.as_deref(),

@@ -218,6 +218,12 @@ pub fn detach_interface(pid: i32, name: &str, as_name: Option<&str>) -> Result<(
             ..Change::default()
         };
         netlink.request(change(link.index, &down, format!("set \"{name}\" down")))?;
+        if let Some(phy) = wireless::phy_of_index(link.index) {
+            if as_name != name {
+                rename_on(&mut netlink, name, as_name)?;
+            }
+            return wireless::move_phy(phy, Target::Fd(own.as_fd()));
+        }
         move_link(
             &mut netlink,
             link.index,

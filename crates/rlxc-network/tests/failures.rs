@@ -354,11 +354,17 @@ fn what_an_unprivileged_container_cannot_have_is_said() {
     ip("link add up0 type veth peer name up1");
     host.context.privileged = false;
     host.context.user_nic = Some("/nonexistent/lxc-user-nic".into());
-    let router = Veth {
-        mode: rlxc_config::VethMode::Router,
+    let tagged = Veth {
+        vlan_tagged: vec![7],
         ..Veth::default()
     };
-    let cases: [(Nic, &str); 4] = [
+    // What LXC leaves out, too, does not keep the container from starting.
+    let router = Veth {
+        mode: rlxc_config::VethMode::Router,
+        ipv4_routes: vec![("10.99.0.0".parse().unwrap(), 24)],
+        ..Veth::default()
+    };
+    let cases: [(Nic, &str); 5] = [
         (
             Nic {
                 kind: NicKind::Macvlan(MacvlanMode::Bridge),
@@ -377,10 +383,19 @@ fn what_an_unprivileged_container_cannot_have_is_said() {
         ),
         (
             Nic {
-                kind: NicKind::Veth(router),
+                kind: NicKind::Veth(tagged),
+                link: Some("up0".into()),
                 ..veth()
             },
             "need root",
+        ),
+        (
+            Nic {
+                kind: NicKind::Veth(router),
+                l2proxy: true,
+                ..veth()
+            },
+            "cannot run /nonexistent/lxc-user-nic",
         ),
         (veth(), "cannot run /nonexistent/lxc-user-nic"),
     ];

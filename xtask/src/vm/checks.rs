@@ -80,7 +80,7 @@ pub(crate) const CHECKS: &[Check] = &[
     Check {
         package: "rlxc-tests",
         test: "network",
-        only: &["hardware"],
+        only: &["hardware", "wireless"],
     },
     Check {
         package: "rlxc-tests",

@@ -11,8 +11,10 @@ const GENL_ID_CTRL: u16 = 0x10;
 const CTRL_CMD_GETFAMILY: u8 = 3;
 const CTRL_ATTR_FAMILY_ID: u16 = 1;
 const CTRL_ATTR_FAMILY_NAME: u16 = 2;
+const NL80211_CMD_GET_INTERFACE: u8 = 5;
 const NL80211_CMD_SET_WIPHY_NETNS: u8 = 49;
 const NL80211_ATTR_WIPHY: u16 = 1;
+const NL80211_ATTR_IFINDEX: u16 = 3;
 const NL80211_ATTR_PID: u16 = 82;
 const NL80211_ATTR_NETNS_FD: u16 = 219;
 
@@ -23,6 +25,35 @@ pub(crate) fn phy_of(name: &str) -> Option<u32> {
     text.trim().parse().ok()
 }
 
+/// The number of the phy behind interface `index` of the calling thread's namespace, if it is
+/// wireless: asked of nl80211, since sysfs shows the namespace it was mounted in.
+pub(crate) fn phy_of_index(index: u32) -> Option<u32> {
+    let mut socket = Netlink::open_protocol(protocols::NETLINK_GENERIC).ok()?;
+    let family = family(&mut socket)?;
+    let ask = Message::new(family, 0, "look up the phy of an interface")
+        .fixed(&[NL80211_CMD_GET_INTERFACE, 0, 0, 0])
+        .u32(NL80211_ATTR_IFINDEX, index);
+    let found = socket.query(ask, false, |_, body| {
+        wire::attributes(body.get(4..)?)
+            .find(|(kind, _)| *kind == NL80211_ATTR_WIPHY)
+            .and_then(|(_, value)| wire::read_u32(value, 0))
+    });
+    found.ok()?.pop()
+}
+
+/// The kernel's number for nl80211, if it has it.
+fn family(socket: &mut Netlink) -> Option<u16> {
+    let ask = Message::new(GENL_ID_CTRL, 0, "look up nl80211")
+        .fixed(&[CTRL_CMD_GETFAMILY, 1, 0, 0])
+        .text(CTRL_ATTR_FAMILY_NAME, "nl80211");
+    let found = socket.query(ask, false, |_, body| {
+        wire::attributes(body.get(4..)?)
+            .find(|(kind, _)| *kind == CTRL_ATTR_FAMILY_ID)
+            .and_then(|(_, value)| wire::read_u16(value, 0))
+    });
+    found.ok()?.pop()
+}
+
 /// Moves wireless device `phy` with all its interfaces to `target`. Call it in the namespace the
 /// device is in.
 ///
@@ -30,20 +61,9 @@ pub(crate) fn phy_of(name: &str) -> Option<u32> {
 /// [`Error::Unsupported`] if the kernel has no nl80211, else the kernel's answer.
 pub(crate) fn move_phy(phy: u32, target: Target<'_>) -> Result<()> {
     let mut socket = Netlink::open_protocol(protocols::NETLINK_GENERIC)?;
-    let ask = Message::new(GENL_ID_CTRL, 0, "look up nl80211")
-        .fixed(&[CTRL_CMD_GETFAMILY, 1, 0, 0])
-        .text(CTRL_ATTR_FAMILY_NAME, "nl80211");
-    let family = socket
-        .query(ask, false, |_, body| {
-            wire::attributes(body.get(4..)?)
-                .find(|(kind, _)| *kind == CTRL_ATTR_FAMILY_ID)
-                .and_then(|(_, value)| wire::read_u16(value, 0))
-        })
-        .ok()
-        .and_then(|mut found| found.pop())
-        .ok_or_else(|| {
-            Error::Unsupported("the kernel has no nl80211: a wireless phy cannot be moved".into())
-        })?;
+    let family = family(&mut socket).ok_or_else(|| {
+        Error::Unsupported("the kernel has no nl80211: a wireless phy cannot be moved".into())
+    })?;
     let message = Message::new(family, 0, format!("move the wireless phy {phy}"))
         .fixed(&[NL80211_CMD_SET_WIPHY_NETNS, 0, 0, 0])
         .u32(NL80211_ATTR_WIPHY, phy);
