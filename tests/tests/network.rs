@@ -116,6 +116,18 @@ fn a_bridged_container_is_reached_and_shown_with_link_addresses_and_counters() {
     };
     assert_eq!(counted(&info), 2, "{info}");
     assert!(!info.contains("TX bytes:      0 bytes"), "{info}");
+    // Of every family and scope, with a label, with a peer, out of use.
+    for more in [
+        "10.9.0.77/24",
+        "10.9.7.5/24 label lan0:1",
+        "192.0.2.1 peer 192.0.2.2/32",
+        "169.254.1.1/16 scope link",
+        "fd09::5/64 nodad",
+        "fec0::1/64 nodad",
+        "2001:db8::2/64 nodad preferred_lft 0",
+    ] {
+        inside(&place, name, &format!("addr add {more} dev lan0"));
+    }
     if peer() {
         let network = |text: &str| {
             let of = |l: &&str| l.starts_with("Link") || l.starts_with("IP");
@@ -124,8 +136,9 @@ fn a_bridged_container_is_reached_and_shown_with_link_addresses_and_counters() {
                 .map(str::to_owned)
                 .collect::<Vec<_>>()
         };
+        let ours = ok(&place.rlxc("info", &["-n", name]));
         let theirs = ok(&place.lxc("info", &["-n", name]));
-        assert_eq!(network(&info), network(&theirs));
+        assert_eq!(network(&ours), network(&theirs));
         let columns = ["-f", "-F", "NAME,IPV4,IPV6,INTERFACE"];
         assert_eq!(
             ok(&place.rlxc("ls", &columns)),
@@ -134,6 +147,83 @@ fn a_bridged_container_is_reached_and_shown_with_link_addresses_and_counters() {
     }
     ok(&place.rlxc("stop", &["-k", "-n", name]));
     wait_for_links(&before);
+}
+
+#[test]
+fn the_host_bridge_serves_a_container_and_goes_without_a_trace() {
+    let Some(place) = own_network(Actor::Root) else {
+        return;
+    };
+    for program in ["/usr/sbin/dnsmasq", "/usr/sbin/nft"] {
+        if !Path::new(program).exists() {
+            return skipped(program);
+        }
+    }
+    for directory in ["/etc/default", "/var/lib/misc"] {
+        assert!(std::fs::create_dir_all(directory).is_ok(), "{directory}");
+        let mounted = mount(Some("t"), directory, Some("tmpfs"), MsFlags::empty(), NONE);
+        assert_eq!(mounted, Ok(()), "{directory}");
+    }
+    let settings = "USE_LXC_BRIDGE=\"true\"\nLXC_BRIDGE=\"lxcbrt\"\nLXC_ADDR=10.71.3.1\n\
+                    LXC_NETWORK=10.71.3.0/24\nLXC_DHCP_RANGE=10.71.3.2,10.71.3.254\n\
+                    LXC_DHCP_PING=false\nLXC_IPV6_ADDR=fd71::1\nLXC_IPV6_MASK=64\n\
+                    LXC_IPV6_NETWORK=fd71::/64\nLXC_IPV6_NAT=true\n";
+    assert!(std::fs::write("/etc/default/lxc-net", settings).is_ok());
+    let rlxc = |words: &[&str]| run(Command::new(bin_dir().join("rlxc")).arg("net").args(words));
+    let rules = || ok(&run(Command::new("nft").args(["-s", "list", "ruleset"])));
+    let before = (links(), rules());
+    assert_eq!(rlxc(&["status"]).status.code(), Some(3));
+    ok(&rlxc(&["up"]));
+    let up = (links(), rules());
+    ok(&rlxc(&["up"]));
+    assert_eq!((links(), rules()), up, "the second time changes nothing");
+    let name = "rlxc-net-dhcp";
+    let nic = "lxc.net.0.type = veth\nlxc.net.0.link = lxcbrt\nlxc.net.0.flags = up\n";
+    place.create(name, nic);
+    ok(&place.rlxc("start", &["-n", name]));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let ips = || ok(&place.rlxc("info", &["-n", name, "-i", "-H"]));
+    // By DHCP, and by the router's advertisements.
+    while !(ips().contains("10.71.3.") && ips().contains("fd71::")) {
+        assert!(Instant::now() < deadline, "{}", ips());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    for (format, words) in [
+        (
+            "json",
+            ["\"leases\": 1", "\"state\": \"up\"", "\"nat\": \"nft\""],
+        ),
+        ("yaml", ["leases: 1", "state: \"up\"", "nat: \"nft\""]),
+        (
+            "csv",
+            ["addresses,bridge,", "10.71.3.1/24 fd71::1/64", ",nft,veth"],
+        ),
+        (
+            "table",
+            [
+                "State:          up",
+                "Leases:         1",
+                "10.71.3.1/24, fd71::1/64",
+            ],
+        ),
+    ] {
+        let text = ok(&rlxc(&["status", "--format", format]));
+        for word in words {
+            assert!(text.contains(word), "{format}: {word} in {text}");
+        }
+    }
+    let refused = rlxc(&["down"]);
+    assert!(
+        !refused.status.success() && said(&refused).contains("in use by veth"),
+        "{}",
+        said(&refused)
+    );
+    ok(&place.rlxc("stop", &["-k", "-n", name]));
+    wait_for_links(&up.0);
+    for _ in 0..2 {
+        ok(&rlxc(&["down"]));
+        assert_eq!((links(), rules()), before);
+    }
 }
 
 #[test]
@@ -335,7 +425,7 @@ fn a_wireless_link_is_lent_with_its_phy_and_comes_back() {
             for pid in [parent.unwrap_or_default().trim(), init.trim()] {
                 ok(&run(Command::new("kill").args(["-9", pid])));
             }
-            said(&place.rlxc("stop", &["-n", name]));
+            drop(place.rlxc("stop", &["-n", name]));
         } else {
             ok(&place.rlxc("stop", &["-k", "-n", name]));
         }

@@ -32,7 +32,7 @@ pub struct Interface {
 }
 
 /// An address of an [`Interface`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceAddress {
     /// The address
     pub address: IpAddr,
@@ -41,6 +41,9 @@ pub struct InterfaceAddress {
     /// `sin6_scope_id` as getifaddrs(3) gives it: the interface's index for link-local IPv6
     /// addresses, else 0
     pub scope_id: u32,
+    /// The name of its own (`eth0:1`) that getifaddrs(3) gives it in place of the interface's
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
 }
 
 /// An address family filter.
@@ -86,8 +89,11 @@ pub fn interfaces_on(netlink: &mut Netlink) -> Result<Vec<Interface>> {
             mtu: link.mtu,
             statistics: link.statistics.unwrap_or_default(),
             addresses: addresses
-                .iter()
-                .map(|a| with_scope(a.address, a.prefix, a.link))
+                .into_iter()
+                .map(|a| InterfaceAddress {
+                    label: a.label.filter(|label| *label != link.name),
+                    ..with_scope(a.address, a.prefix, a.link)
+                })
                 .collect(),
             name: link.name,
         }
@@ -101,15 +107,21 @@ pub(crate) fn with_scope(address: IpAddr, prefix: u8, link: u32) -> InterfaceAdd
         address,
         prefix,
         scope_id: if local { link } else { 0 },
+        label: None,
     }
 }
 
-/// The names of the interfaces of process `pid`, sorted (the C API's `get_interfaces`).
+/// The names of the interfaces of process `pid` and those that addresses have of their own, sorted
+/// (the C API's `get_interfaces`).
 ///
 /// # Errors
 /// As [`interfaces`].
 pub fn interface_names(pid: i32) -> Result<Vec<String>> {
-    let mut names: Vec<_> = interfaces(pid)?.into_iter().map(|i| i.name).collect();
+    let mut names = Vec::new();
+    for found in interfaces(pid)? {
+        names.extend(found.addresses.into_iter().filter_map(|a| a.label));
+        names.push(found.name);
+    }
     names.sort();
     names.dedup();
     Ok(names)
@@ -129,12 +141,13 @@ pub fn ips(
 ) -> Result<Vec<String>> {
     let mut all = Vec::new();
     for found in interfaces(pid)? {
-        if interface.map_or(found.name == "lo", |wanted| found.name != wanted) {
-            continue;
-        }
-        let wanted = |a: &&InterfaceAddress| match a.address {
-            IpAddr::V4(_) => family != Some(Family::Inet6),
-            IpAddr::V6(_) => family != Some(Family::Inet) && a.scope_id == scope,
+        let wanted = |a: &&InterfaceAddress| {
+            let name = a.label.as_ref().unwrap_or(&found.name);
+            let of_family = match a.address {
+                IpAddr::V4(_) => family != Some(Family::Inet6),
+                IpAddr::V6(_) => family != Some(Family::Inet) && a.scope_id == scope,
+            };
+            interface.map_or(name != "lo", |wanted| name == wanted) && of_family
         };
         all.extend(
             found

@@ -59,6 +59,16 @@ fn interfaces_addresses_and_counters_are_shown() {
     assert_eq!(ips(None, Some(Family::Inet), 0), ["10.9.0.5"]);
     assert_eq!(ips(None, Some(Family::Inet6), 0), ["fd09::5"]);
     assert_eq!(ips(Some("lo"), None, 0), ["127.0.0.1", "::1"]);
+    // An address with a label is one of that name, as getifaddrs(3) has it.
+    host.inside_ip("addr add 10.9.7.5/24 label eth0:1 dev eth0");
+    assert!(
+        live::interface_names(sleeper.pid())
+            .unwrap()
+            .contains(&"eth0:1".to_owned())
+    );
+    assert_eq!(ips(Some("eth0:1"), None, 0), ["10.9.7.5"]);
+    assert_eq!(ips(Some("eth0"), Some(Family::Inet), 0), ["10.9.0.5"]);
+    host.inside_ip("addr del 10.9.7.5/24 label eth0:1 dev eth0");
     let all = live::interfaces(sleeper.pid()).unwrap();
     let eth0 = all.iter().find(|i| i.name == "eth0").unwrap();
     let mut local = Vec::new();

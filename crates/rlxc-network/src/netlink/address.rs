@@ -12,6 +12,7 @@ const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
+const IFA_LABEL: u16 = 3;
 const IFA_BROADCAST: u16 = 4;
 
 /// How far an address reaches (rtnetlink(7)).
@@ -38,7 +39,7 @@ impl From<u8> for Scope {
 }
 
 /// One address of a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     /// Index of the link
     pub link: u32,
@@ -48,6 +49,8 @@ pub struct Address {
     pub prefix: u8,
     /// Reach
     pub scope: Scope,
+    /// The name an IPv4 address goes by: its link's, or one of its own (`eth0:1`)
+    pub label: Option<String>,
 }
 
 /// The `AF_*` number and bytes of an address.
@@ -97,11 +100,12 @@ fn parse(kind: u16, body: &[u8]) -> Option<Address> {
     if kind != RTM_NEWADDR {
         return None;
     }
-    let (mut local, mut address) = (None, None);
+    let (mut local, mut address, mut label) = (None, None, None);
     for (kind, value) in wire::attributes(body.get(8..)?) {
         match kind {
             IFA_LOCAL => local = from_raw(value),
             IFA_ADDRESS => address = from_raw(value),
+            IFA_LABEL => label = Some(wire::text(value)),
             _ => {}
         }
     }
@@ -111,6 +115,7 @@ fn parse(kind: u16, body: &[u8]) -> Option<Address> {
         address: local.or(address)?,
         prefix: *body.get(1)?,
         scope: Scope::from(*body.get(3)?),
+        label,
     })
 }
 
