@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::host::Context;
 use crate::inside::Inside;
-use crate::netlink::{Link, Netlink, Proxy, Route, delete};
+use crate::netlink::{Change, Link, Netlink, Proxy, Route, change, delete};
 use crate::script::{self, Subject, When};
 use crate::{netns, ovs, user_nic};
 use lent::{bring_back, restore_returned};
@@ -177,7 +177,7 @@ impl Created {
     ///
     /// Pairs with a random name are left to the kernel, which deletes them with the namespace,
     /// so that stop does not wait for it; call [`Created::finish`] when nobody waits any more.
-    /// Pairs named by the user are deleted here: the next start needs their name.
+    /// Pairs named by the user give their name up here: the next start needs it.
     ///
     /// `netlink` is a socket of the host's namespace, `netns` the container's. All errors are
     /// collected; each step is tried.
@@ -220,7 +220,7 @@ impl Created {
                 if namespace.is_some_and(|id| ends_by_itself(netlink, id)) {
                     continue;
                 }
-                delete_veth(netlink, *index, name)?;
+                delete_veth(netlink, *index, name, *namespace)?;
             }
         }
         Ok(())
@@ -318,14 +318,12 @@ fn undo_one(
             index,
             name,
             own_name,
-            ..
-        } => {
-            if depth != Depth::Lasting || *own_name {
-                delete_veth(netlink, *index, name)
-            } else {
-                Ok(())
-            }
-        }
+            namespace,
+        } => match depth {
+            Depth::Lasting if *own_name => step_aside(netlink, *index, name, *namespace),
+            Depth::Lasting => Ok(()),
+            Depth::All | Depth::Left => delete_veth(netlink, *index, name, None),
+        },
         Undo::Inside { name } => match netns {
             Some(netns) if depth != Depth::Lasting => {
                 let mut inside = netns::netlink_in(netns)?;
@@ -383,12 +381,52 @@ fn gone_is_fine(result: Result<()>) -> Result<()> {
     }
 }
 
-/// Deletes the host's end, if `index` is still the veth of that name.
-fn delete_veth(netlink: &mut Netlink, index: u32, name: &str) -> Result<()> {
+/// Whether `link` is the host's end that was made under `name`: by that name, or, for one that has
+/// stepped aside, by the namespace of the other end.
+fn is_ours(link: &Link, name: &str, namespace: Option<i32>) -> bool {
+    let other_end = namespace.is_some() && link.link_netns == namespace;
+    (link.name == name || other_end) && link.kind.as_deref() == Some("veth")
+}
+
+/// Deletes the host's end, if `index` is still that link.
+fn delete_veth(
+    netlink: &mut Netlink,
+    index: u32,
+    name: &str,
+    namespace: Option<i32>,
+) -> Result<()> {
     match netlink.link_by_index(index)? {
-        Some(link) if link.name == name && link.kind.as_deref() == Some("veth") => {
+        Some(link) if is_ours(&link, name, namespace) => {
             gone_is_fine(netlink.request(delete(index, name)))
         }
         _ => Ok(()),
+    }
+}
+
+/// Makes a name that the user chose free for whoever wants it next: the link takes a random one
+/// and ends with its namespace. A deletion would keep the stop waiting for the kernel.
+fn step_aside(netlink: &mut Netlink, index: u32, name: &str, namespace: Option<i32>) -> Result<()> {
+    match netlink.link_by_index(index)? {
+        Some(link) if link.name == name && link.kind.as_deref() == Some("veth") => {}
+        _ => return Ok(()),
+    }
+    let spare = crate::names::random_name("veth", 6)?;
+    // Kernels before 6.2 rename nothing that is up.
+    let down = Change {
+        up: Some(false),
+        ..Change::default()
+    };
+    let rename = Change {
+        name: Some(&spare),
+        ..Change::default()
+    };
+    let requests = vec![
+        change(index, &down, format!("set \"{name}\" down")),
+        change(index, &rename, format!("free the name \"{name}\"")),
+    ];
+    match netlink.batch(requests) {
+        Ok(()) => Ok(()),
+        Err((_, error)) if error.is(Errno::ENODEV) => Ok(()),
+        Err(_) => delete_veth(netlink, index, name, namespace),
     }
 }

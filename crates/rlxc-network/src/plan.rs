@@ -112,6 +112,12 @@ fn check_veth(index: u32, nic: &Nic, veth: &Veth) -> Result<()> {
             return wrong("veth.vlan.id", format!("{id} is no VLAN id (0 to 4094)"));
         }
     }
+    if let Some(Some(own)) = veth.vlan_id
+        && veth.vlan_tagged.contains(&own)
+    {
+        let reason = format!("{own} is the port's own VLAN (veth.vlan.id) already");
+        return wrong("veth.vlan.tagged.id", reason);
+    }
     let vlans = veth.vlan_id.is_some() || !veth.vlan_tagged.is_empty();
     if vlans && (veth.mode == VethMode::Router || nic.link.is_none()) {
         return wrong(
@@ -157,11 +163,8 @@ fn check_gateways(index: u32, nic: &Nic) -> Result<()> {
             return wrong("a gateway needs an address of its family on the nic");
         }
         if auto && !dev {
-            if !matches!(
-                nic.kind,
-                NicKind::Veth(_) | NicKind::Macvlan(_) | NicKind::Ipvlan(..)
-            ) {
-                return wrong("auto works for the types veth, macvlan and ipvlan");
+            if !matches!(nic.kind, NicKind::Veth(_) | NicKind::Macvlan(_)) {
+                return wrong("auto works for the types veth and macvlan: give an address, or dev");
             }
             if nic.link.as_deref().is_none_or(str::is_empty) {
                 return wrong("auto takes the address of the link: set lxc.net.N.link");

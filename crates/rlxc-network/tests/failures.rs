@@ -339,6 +339,11 @@ fn a_chosen_name_is_free_again_at_once_and_after_a_crash() {
             Some(host.container.as_fd()),
         );
         assert!(errors.is_empty(), "{errors:?}");
+        assert!(!host.links().contains(&"vhc".to_owned()));
+        // It ends with the container's namespace, or by hand.
+        assert_eq!(host.links().len(), 2, "{:?}", host.links());
+        created.finish(&mut host.netlink).unwrap();
+        assert_eq!(host.links(), ["lo"]);
     }
     for _ in 0..5 {
         // A monitor that crashed: the namespace just ends, the kernel is not done with it.

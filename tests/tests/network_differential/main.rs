@@ -256,7 +256,9 @@ fn said(text: &str) -> Vec<String> {
     let one = |(number, call): (usize, &str)| {
         let stale = |line: &str| {
             let transient = line.strip_prefix("sees ").is_some_and(|name| {
-                random(name, "phys") || (name.len() == 8 && name.starts_with(['m', 'i']))
+                random(name, "phys")
+                    || name.starts_with("vlan")
+                    || (name.len() == 8 && name.starts_with(['m', 'i']))
             });
             // What else is still there when a script.down runs is a matter of timing.
             let other = line.strip_prefix("sees ").is_some_and(|name| {

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One `lxc.net.N`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,9 +73,19 @@ pub struct Veth {
     /// `.veth.ipv6.route`
     pub ipv6_routes: Vec<(Ipv6Addr, u8)>,
     /// `.veth.vlan.id`; `Some(None)` = `none`
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     pub vlan_id: Option<Option<u16>>,
     /// `.veth.vlan.tagged.id`
     pub vlan_tagged: Vec<u16>,
+}
+
+/// A value that is there, `none` included: without this, `Some(None)` would be read as `None`.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u16>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// `lxc.net.N.veth.mode`
@@ -145,6 +155,23 @@ impl<A> Default for Gateway<A> {
             address: None,
             auto: false,
             dev: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_vlan_of_its_own_is_another_thing_than_none_given_also_in_a_plan() {
+        for vlan_id in [None, Some(None), Some(Some(7))] {
+            let veth = Veth {
+                vlan_id,
+                ..Veth::default()
+            };
+            let json = serde_json::to_string(&veth).unwrap();
+            assert_eq!(serde_json::from_str::<Veth>(&json).unwrap(), veth, "{json}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::{Depth, Undo};
 use crate::error::{Error, Result};
 use crate::host::own_namespace;
-use crate::netlink::{Change, Link, Netlink, Target, change, wireless};
+use crate::netlink::{Change, Link, Message, Netlink, Target, change, wireless};
 use crate::netns;
 
 /// Moves a phys link from the container's namespace to the caller's, as it was. Returns whether
@@ -35,15 +35,17 @@ pub(super) fn bring_back(
         let Some(link) = inside.link_by_index(*index)? else {
             return Ok(false);
         };
+        // Kernels before 6.2 rename nothing that is up.
+        let down = set_down(*index, name);
         let reset = Change {
-            up: Some(false),
             name: Some(&spare),
             address: (link.address != *address && !address.is_empty()).then_some(address),
             mtu: (link.mtu != *mtu).then_some(*mtu),
             ..Change::default()
         };
         let what = format!("restore MAC address and MTU of \"{name}\"");
-        let reset = inside.request(change(*index, &reset, what));
+        let reset = inside.batch(vec![down, change(*index, &reset, what)]);
+        let reset = reset.map_err(|(_, error)| error);
         match phy {
             Some(phy) => wireless::move_phy(*phy, Target::Fd(own))?,
             None => {
@@ -126,12 +128,23 @@ fn restore(netlink: &mut Netlink, link: &Link, name: &str, mac: &[u8], mtu: u32)
         name: (link.name != name).then_some(name),
         address: (link.address != mac && !mac.is_empty()).then_some(mac),
         mtu: (link.mtu != mtu).then_some(mtu),
-        up: Some(false),
         ..Change::default()
     };
     if changes.name.is_none() && changes.address.is_none() && changes.mtu.is_none() {
         return Ok(());
     }
     let what = format!("restore name, MAC address and MTU of \"{name}\"");
-    netlink.request(change(link.index, &changes, what))
+    let requests = vec![
+        set_down(link.index, &link.name),
+        change(link.index, &changes, what),
+    ];
+    netlink.batch(requests).map_err(|(_, error)| error)
+}
+
+fn set_down(index: u32, name: &str) -> Message {
+    let down = Change {
+        up: Some(false),
+        ..Change::default()
+    };
+    change(index, &down, format!("set \"{name}\" down"))
 }
