@@ -476,7 +476,28 @@ fn what_cannot_work_is_named_and_leaves_no_link() {
     };
     ip("link add taken0 type veth peer name taken1");
     let before = links();
-    let cases: [(&str, &str, &[&str]); 7] = [
+    let cases: [(&str, &str, &[&str]); 11] = [
+        // The later nic's script takes the earlier one's pair away.
+        (
+            "vanish",
+            "lxc.net.0.veth.pair = vhgone\nlxc.net.1.script.up = ip link del vhgone #\n",
+            &["lan0", "vanished while the container started"],
+        ),
+        (
+            "slash",
+            "lxc.net.1.name = a/b\n",
+            &["lxc.net.1.name", "a/b", "'/'"],
+        ),
+        (
+            "name-taken",
+            "lxc.net.1.name = lan0\n",
+            &["lxc.net.1.name", "lan0", "used by another"],
+        ),
+        (
+            "no-link-for",
+            "lxc.net.2.type = empty\nlxc.net.2.ipv4.address = 10.9.0.9/24\n",
+            &["lxc.net.2.ipv4.address", "no link"],
+        ),
         ("absent", "lxc.net.1.link = absent0\n", &["absent0"]),
         ("taken", "lxc.net.1.veth.pair = taken0\n", &["taken0"]),
         (
@@ -501,13 +522,14 @@ fn what_cannot_work_is_named_and_leaves_no_link() {
             &["/bin/false"],
         ),
     ];
+    let container = "rlxc-net-bad";
+    place.create(container, "");
+    let config = place.path().join(container).join("config");
+    let made = std::fs::read_to_string(&config).unwrap_or_default();
     for (name, bad, words) in cases {
-        let name = format!("rlxc-net-{name}");
-        place.create(
-            &name,
-            &format!("{BRIDGED}lxc.net.1.type = veth\nlxc.net.1.flags = up\n{bad}"),
-        );
-        let started = place.rlxc("start", &["-n", &name]);
+        let nics = format!("{BRIDGED}lxc.net.1.type = veth\nlxc.net.1.flags = up\n{bad}");
+        assert!(std::fs::write(&config, format!("{made}\n{nics}")).is_ok());
+        let started = place.rlxc("start", &["-n", container]);
         let text = said(&started);
         assert!(!started.status.success(), "{name}: {text}");
         for word in words {

@@ -362,6 +362,34 @@ pub(crate) const CASES: &[(&str, &str)] = &[
         "phys and an unnamed one",
         "0.type=phys 0.link=ph0 0.name=eth0 1.type=veth 1.flags=up",
     ),
+    (
+        "name too long",
+        "0.type=veth 0.name=a-name-that-is-too-long",
+    ),
+    (
+        "pair name too long",
+        "0.type=veth 0.veth.pair=a-name-that-is-too-long",
+    ),
+    (
+        "link too long",
+        "0.type=veth 0.link=a-name-that-is-too-long",
+    ),
+    ("!name with a slash", "0.type=veth 0.name=a/b"),
+    ("!name with a blank", "0.type=veth 0.name=a~b"),
+    ("!name of a directory", "0.type=veth 0.name=.."),
+    ("!name with a foreign pattern", "0.type=veth 0.name=a%s"),
+    ("!pair name with a slash", "0.type=veth 0.veth.pair=a/b"),
+    (
+        "!pair name is the bridge's",
+        "0.type=veth 0.link=br0 0.veth.pair=br0",
+    ),
+    (
+        "!two of the same pair name",
+        "0.type=veth 0.veth.pair=vhq0 1.type=veth 1.veth.pair=vhq0",
+    ),
+    ("!link of a blank", "0.type=veth 0.link=a~b"),
+    ("name in other letters", "0.type=veth 0.name=größe0"),
+    ("altname as name", "0.type=phys 0.link=ph0 0.name=altph"),
     // MAC addresses, as they may be written.
     ("hwaddr without colons", "0.type=veth 0.hwaddr=00163e112233"),
     (
