@@ -133,3 +133,33 @@ fn containers_of_ours_and_of_lxc_run_in_a_container_of_ours() {
         }
     }
 }
+
+/// A host on a ramfs: pivot_root(2) says EINVAL there, as the outer container's filter does here.
+#[test]
+fn where_the_root_cannot_be_pivoted_away_from_it_is_moved() {
+    if let Some(what) = inside::missing() {
+        println!("skipped: {what} is missing");
+        return;
+    }
+    let Some(rlxc) = rlxc() else {
+        println!("skipped: the program rlxc is missing");
+        return;
+    };
+    let world = World::new("moved");
+    let policy = world.lxcpath.join("policy");
+    fs::write(&policy, "2\ndenylist\n[all]\npivot_root errno 22\n").unwrap();
+    let look = "hostname; ls /; mount -t tmpfs t /mnt && echo mounts; \
+                mkdir -p /esc; chroot /esc /nothing; cd ../../../..; ls -d look; cat /proc/self/mountinfo; echo done";
+    let config = "lxc.mount.auto = proc:rw\nlxc.net.0.type = empty\nlxc.uts.name = innermost";
+    world.define("inner", look, config, 0);
+    let filter = format!("lxc.seccomp.profile = {}", policy.display());
+    let text = outer(&world, "outer", &filter, &["inner"], &rlxc);
+    let (_, ours) = sections(&text).swap_remove(0);
+    for line in ["status 0", "innermost", "mounts", "look", "done"] {
+        assert!(ours.lines().any(|found| found == line), "{line}: {ours}");
+    }
+    assert!(
+        !ours.lines().any(|line| line == "usr"),
+        "the host's tree: {ours}"
+    );
+}

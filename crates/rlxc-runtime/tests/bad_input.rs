@@ -112,7 +112,7 @@ fn impossible_requests_are_refused_before_anything_is_made() {
         path
     };
     type Change = fn(&mut Container);
-    let changes: [(&str, Change); 7] = [
+    let changes: [(&str, Change); 10] = [
         ("policy:3:7", |_| {}),
         ("no user namespace", |c| {
             c.config.rootfs.options = Some("idmap=container".into());
@@ -140,6 +140,17 @@ fn impossible_requests_are_refused_before_anything_is_made() {
         }),
         ("/nonexistent", |c| {
             c.config.seccomp.profile = Some("/nonexistent/policy".into());
+        }),
+        // A security module that is absent; this machine's kernel has none active.
+        ("lxc.selinux.context = x:y:z:s0", |c| {
+            c.config.selinux.context = Some("x:y:z:s0".into());
+        }),
+        ("lxc.selinux.context.keyring = x:y:z:s0", |c| {
+            c.config.selinux.context_keyring = Some("x:y:z:s0".into());
+        }),
+        ("/proc/1/ns/nothing", |c| {
+            let share = &mut c.config.namespace_share;
+            share.insert(rlxc_config::Namespace::Ipc, "/proc/1/ns/nothing".into());
         }),
     ];
     for (index, (expected, change)) in changes.iter().enumerate() {

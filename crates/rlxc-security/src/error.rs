@@ -128,11 +128,16 @@ pub enum Error {
         /// Why
         source: io::Error,
     },
-    /// A label is asked for, but no LSM takes labels here.
-    #[error("no security module that knows labels is active; \"{label}\" cannot be set")]
-    NoLsm {
-        /// The label
-        label: String,
+    /// A SELinux context is asked for, but SELinux is not active.
+    #[error(
+        "SELinux is not active in this kernel, so {key} = {context} cannot be set: boot with security=selinux \
+             selinux=1 and a policy, or remove the key"
+    )]
+    NoSelinux {
+        /// The key
+        key: &'static str,
+        /// The context
+        context: String,
     },
     /// A message of the notify proxy is wrong.
     #[error("the seccomp notify proxy answered {0}")]

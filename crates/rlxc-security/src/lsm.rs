@@ -9,7 +9,7 @@ use std::path::Path;
 use rlxc_config::Config;
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{Error, Result};
 use procfs::{Attribute, ProcSelf};
 
 /// The module that labels containers.
@@ -70,17 +70,22 @@ impl Label {
 
 /// Chooses the label of a container's init and loads a generated profile. `cgroup_namespace`: whether it has its own.
 ///
-/// Where no module is active, label keys are ignored with a warning in the log, as LXC does.
+/// Without AppArmor its keys are ignored with a warning in the log, as with LXC: default configurations have them
+/// everywhere. A SELinux context is asked for on purpose.
 ///
 /// # Errors
-/// When AppArmor lacks mount mediation and `lxc.apparmor.allow_incomplete` is not 1, or when the profile does not load.
+/// When a SELinux context is asked for and SELinux is not active; when AppArmor lacks mount mediation and `lxc.apparmor.allow_incomplete` is not 1, or when the profile does not load.
 pub fn prepare(
     name: &str,
     lxcpath: &Path,
     config: &Config,
     cgroup_namespace: bool,
 ) -> Result<Label> {
-    match Kind::active() {
+    let kind = Kind::active();
+    if kind != Kind::SeLinux {
+        refuse_contexts(config)?;
+    }
+    match kind {
         Kind::AppArmor => apparmor::prepare(name, lxcpath, config, cgroup_namespace),
         Kind::SeLinux => Ok(Label {
             label: config.selinux.context.clone(),
@@ -96,15 +101,25 @@ pub fn prepare(
                     "AppArmor is not active in this kernel: lxc.apparmor.profile has no effect"
                 );
             }
-            if let Some(context) = &config.selinux.context {
-                tracing::warn!(
-                    context,
-                    "SELinux is not active in this kernel: lxc.selinux.context has no effect"
-                );
-            }
             Ok(Label::unchanged(Kind::Nop))
         }
     }
+}
+
+fn refuse_contexts(config: &Config) -> Result<()> {
+    let selinux = &config.selinux;
+    for (key, context) in [
+        ("lxc.selinux.context", &selinux.context),
+        ("lxc.selinux.context.keyring", &selinux.context_keyring),
+    ] {
+        if let Some(context) = context {
+            return Err(Error::NoSelinux {
+                key,
+                context: context.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Undoes [`prepare`]: removes a generated profile from the kernel.
