@@ -33,8 +33,7 @@ pub fn of_kind(maps: &[IdMap], kind: IdKind) -> impl Iterator<Item = &IdMap> + C
     maps.iter().filter(move |map| map.kind == kind)
 }
 
-/// Checks what the kernel would refuse: empty ranges, ranges beyond the last id, overlaps, too many lines, and maps
-/// of one kind only.
+/// Checks what the kernel would refuse: empty ranges, ranges beyond the last id, overlaps, too many lines.
 ///
 /// # Errors
 /// The first map that is wrong.

@@ -1,17 +1,34 @@
 //! The id maps of the container's user namespace.
 
-use rlxc_config::IdMap;
+use rlxc_config::{IdKind, IdMap};
 
 use crate::error::{Context, StartError};
+use crate::plan::Plan;
 
 const STEP: &str = "id maps";
 
-/// Checks, before anything is made, that the maps can be written by this process.
-pub(crate) fn check(maps: &[IdMap]) -> Result<(), StartError> {
+/// Checks, before anything is made, that the maps can be written by this process, and that init has an id in them.
+pub(crate) fn check(plan: &Plan) -> Result<(), StartError> {
+    let maps = &plan.id_maps;
     if maps.is_empty() {
         return Ok(());
     }
-    rlxc_namespace::map_writer::check_writable(maps).at(STEP, "lxc.idmap")
+    rlxc_namespace::map_writer::check_writable(maps).at(STEP, "lxc.idmap")?;
+    for (kind, letter, key, id) in [
+        (IdKind::Uid, 'u', "lxc.init.uid", plan.init.uid),
+        (IdKind::Gid, 'g', "lxc.init.gid", plan.init.gid),
+    ] {
+        let is_mapped = |id: u32| {
+            maps.iter()
+                .any(|map| map.kind == kind && id.wrapping_sub(map.nsid) < map.range)
+        };
+        // The set-up is done as root of the namespace, or as init's user where it has none.
+        if !is_mapped(id) {
+            let error = StartError::new(STEP, key, format!("no lxc.idmap = {letter} … holds {id}"));
+            return Err(error.remedy(format!("add lxc.idmap = {letter} {id} HOSTID RANGE")));
+        }
+    }
+    Ok(())
 }
 
 /// Gives process `pid` its maps.

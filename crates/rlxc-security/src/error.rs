@@ -26,6 +26,12 @@ pub enum Error {
         /// What stands there
         name: String,
     },
+    /// A soft limit above the hard one.
+    #[error("lxc.prlimit.{name}: the soft limit is above the hard one")]
+    SoftAboveHard {
+        /// The resource
+        name: String,
+    },
     /// A limit could not be set.
     #[error("setting lxc.prlimit.{name}")]
     SetLimit {

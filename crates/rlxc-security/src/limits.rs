@@ -55,20 +55,21 @@ pub fn resource(name: &str) -> Option<u32> {
 /// Resolves the names of `lxc.prlimit.*`.
 ///
 /// # Errors
-/// For a name that is no resource.
+/// For a name that is no resource, and a soft limit above the hard one.
 pub fn parse(limits: &[(String, Option<u64>, Option<u64>)]) -> Result<Vec<Limit>> {
-    limits
-        .iter()
-        .map(|(name, soft, hard)| {
-            Ok(Limit {
-                name: name.clone(),
-                resource: resource(name)
-                    .ok_or_else(|| Error::UnknownLimit { name: name.clone() })?,
-                soft: soft.unwrap_or(UNLIMITED),
-                hard: hard.unwrap_or(UNLIMITED),
-            })
-        })
-        .collect()
+    let parse_one = |(name, soft, hard): &(String, Option<u64>, Option<u64>)| {
+        let limit = Limit {
+            name: name.clone(),
+            resource: resource(name).ok_or_else(|| Error::UnknownLimit { name: name.clone() })?,
+            soft: soft.unwrap_or(UNLIMITED),
+            hard: hard.unwrap_or(UNLIMITED),
+        };
+        match limit.soft > limit.hard {
+            true => Err(Error::SoftAboveHard { name: name.clone() }),
+            false => Ok(limit),
+        }
+    };
+    limits.iter().map(parse_one).collect()
 }
 
 /// Sets all limits of process `pid` (0 = the caller).

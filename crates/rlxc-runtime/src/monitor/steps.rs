@@ -92,7 +92,7 @@ impl Monitor {
         if hooks.has(HookKind::PreStart) {
             self.step("pre-start hooks", |_| hooks.run(HookKind::PreStart, &[]))?;
         }
-        crate::idmap::check(&plan.id_maps)?;
+        crate::idmap::check(plan)?;
         let security = self.step("security policies", |_| {
             crate::security::Prepared::new(plan)
         })?;

@@ -109,6 +109,12 @@ fn fstab(path: &Path, steps: &mut Vec<MountStep>) -> Result<(), PlanError> {
 
 fn push_entry(steps: &mut Vec<MountStep>, origin: &str, line: &str) -> Result<(), PlanError> {
     match MountEntry::parse(line) {
+        Ok(entry) if leads_out(&entry.target) && !entry.optional => {
+            return Err(PlanError::MountEntry {
+                origin: format!("{origin} = {line}"),
+                reason: "the target leads out of the rootfs".into(),
+            });
+        }
         Ok(entry) => steps.push(MountStep::Entry {
             origin: origin.to_owned(),
             entry,
@@ -121,6 +127,19 @@ fn push_entry(steps: &mut Vec<MountStep>, origin: &str, line: &str) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Whether a path has more `..` than directories before them.
+fn leads_out(target: &str) -> bool {
+    let mut depth = 0_i32;
+    target.split('/').any(|part| {
+        depth += match part {
+            "" | "." => 0,
+            ".." => -1,
+            _ => 1,
+        };
+        depth < 0
+    })
 }
 
 /// Makes the targets of mount entries relative to the rootfs. LXC takes an absolute target only
