@@ -32,6 +32,9 @@ impl Prepared {
         let config = &plan.config;
         let dropped = caps::bounding_drop_mask(&config.caps, capability::last());
         limits::parse(&config.prlimits.to_vec()).at(POLICIES, "lxc.prlimit")?;
+        if config.sched_core {
+            check_core_scheduling(plan)?;
+        }
         let seccomp = seccomp::prepare(config).at(POLICIES, "lxc.seccomp.profile")?;
         let own_cgroups = plan.namespaces.clone.contains(Namespace::Cgroup);
         let label = lsm::prepare(&plan.name, &plan.lxcpath, config, own_cgroups);
@@ -78,6 +81,24 @@ impl Prepared {
             Some(program) => program.load().at("seccomp", "lxc.seccomp.profile"),
             None => Ok(None),
         }
+    }
+}
+
+/// Whether the container's processes can be kept apart from others on a core (lxc.sched.core).
+fn check_core_scheduling(plan: &Plan) -> Result<(), StartError> {
+    let step = "lxc.sched.core";
+    rlxc_sys::limits::core_sched_cookie(0)
+        .at(step, "PR_SCHED_CORE_GET")
+        .map_err(|error| {
+            error.remedy("it needs a kernel with core scheduling (CONFIG_SCHED_CORE) and cores with several threads")
+        })?;
+    match plan.namespaces.clone.contains(Namespace::Pid) {
+        true => Ok(()),
+        false => Err(StartError::new(
+            step,
+            "",
+            "the container has no pid namespace of its own",
+        )),
     }
 }
 

@@ -351,3 +351,27 @@ fn a_directory_can_be_its_own_mount_point() {
     assert!(text.starts_with("sh\n"), "{text}\n{}", container.log());
     container.assert_clean();
 }
+
+/// `lxc.sched.core`: where the machine has no threads of cores it is refused before anything is made.
+#[test]
+fn core_scheduling_gives_a_cookie_of_its_own_or_is_refused() {
+    need_root!();
+    let cookie = rlxc_sys::limits::core_sched_cookie;
+    let mut container = Container::new("core");
+    container.config.sched_core = true;
+    match cookie(0) {
+        Ok(own) => {
+            let started = container.start().expect("a start");
+            let inside = cookie(started.init).expect("a cookie");
+            assert!(inside != 0 && inside != own);
+            container.client().stop().expect("stop");
+        }
+        Err(_) => {
+            let error = container.start().expect_err("no core scheduling");
+            assert_eq!(error.step, "lxc.sched.core");
+            assert!(error.remedy.is_some());
+            assert!(!container.log().contains("step create cgroups took"));
+        }
+    }
+    container.assert_clean();
+}

@@ -247,6 +247,88 @@ pub const CASES: &[(&str, &str)] = &[
         "idmap-init",
         "lxc.mount.auto = proc sys\nlxc.init.uid = 10\nlxc.init.gid = 11\nlxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536",
     ),
+    ("cgroup-rw", "lxc.mount.auto = proc sys cgroup:rw"),
+    ("cgroup-full-mixed", "lxc.mount.auto = proc sys cgroup-full"),
+    ("cgroup-full-ro", "lxc.mount.auto = proc sys cgroup-full:ro"),
+    (
+        "cgroup-force",
+        "lxc.mount.auto = proc sys cgroup:mixed:force",
+    ),
+    (
+        "cgroup-full-force",
+        "lxc.mount.auto = proc sys cgroup-full:ro:force",
+    ),
+    (
+        "cgroup-no-admin",
+        "lxc.mount.auto = proc sys cgroup\nlxc.cap.drop = sys_admin",
+    ),
+    (
+        "shmounts-at",
+        "lxc.mount.auto = proc sys shmounts:@shared@:/var/inside",
+    ),
+    ("proc-mixed-sys-rw", "lxc.mount.auto = proc:mixed sys:rw"),
+    (
+        "auto-twice",
+        "lxc.mount.auto = proc:rw\nlxc.mount.auto = sys:ro proc:mixed",
+    ),
+    ("sched-core", "lxc.mount.auto = proc\nlxc.sched.core = 1"),
+    (
+        "monitor-keys",
+        "lxc.mount.auto = proc\nlxc.monitor.unshare = 1\nlxc.monitor.signal.pdeath = SIGTERM",
+    ),
+    (
+        "signals",
+        "lxc.mount.auto = proc\nlxc.signal.halt = SIGUSR1\nlxc.signal.reboot = SIGUSR2\nlxc.signal.stop = SIGKILL",
+    ),
+    ("arch64", "lxc.mount.auto = proc\nlxc.arch = x86_64"),
+    (
+        "cgroup-relative",
+        "lxc.mount.auto = proc\nlxc.cgroup.relative = 1",
+    ),
+    (
+        "ttys-no-autodev",
+        "lxc.mount.auto = proc\nlxc.autodev = 0\nlxc.tty.max = 2\nlxc.pty.max = 3",
+    ),
+    (
+        "sysctls",
+        "lxc.mount.auto = proc:mixed\nlxc.sysctl.net.ipv4.conf.all.forwarding = 1\nlxc.sysctl.kernel.domainname = inside",
+    ),
+    (
+        "procfs-more",
+        "lxc.mount.auto = proc\nlxc.proc.oom_score_adj = 10\nlxc.proc.oom_score_adj = 20\nlxc.proc.coredump_filter = 0x1",
+    ),
+    (
+        "time-parts",
+        "lxc.mount.auto = proc\nlxc.time.offset.boot = 1h\nlxc.time.offset.monotonic = 1500ms",
+    ),
+    (
+        "keep-pid-cgroup",
+        "lxc.mount.auto = proc\nlxc.namespace.keep = cgroup user",
+    ),
+    (
+        "init-ids-groups-none",
+        "lxc.mount.auto = proc\nlxc.init.uid = 7\nlxc.init.gid = 8\nlxc.cap.keep = none",
+    ),
+    (
+        "cap-drop-all-names",
+        "lxc.mount.auto = proc\nlxc.cap.drop = chown dac_override fowner fsetid kill setgid setuid setpcap net_raw 35 36 37",
+    ),
+    (
+        "nnp-seccomp-ids",
+        "lxc.mount.auto = proc\nlxc.no_new_privs = 1\nlxc.seccomp.profile = @seccomp@\nlxc.init.uid = 7\nlxc.init.gid = 7",
+    ),
+    (
+        "seccomp-nesting",
+        "lxc.mount.auto = proc\nlxc.seccomp.profile = @seccomp@\nlxc.seccomp.allow_nesting = 1",
+    ),
+    (
+        "entry-fstab-only",
+        "lxc.mount.fstab = @fstab@\nlxc.mount.auto = proc",
+    ),
+    (
+        "entry-flags",
+        "lxc.mount.auto = proc\nlxc.mount.entry = tmpfs mnt tmpfs nosymfollow,nosuid 0 0\nlxc.mount.entry = tmpfs var tmpfs sync,dirsync,lazytime 0 0",
+    ),
     (
         "common",
         "lxc.include = /usr/share/lxc/config/common.conf\nlxc.cgroup.devices.allow =\nlxc.cgroup.devices.deny =\nlxc.hook.clone =",
@@ -317,6 +399,7 @@ pub const EXPLAINED: &[(&str, &str, &str, &str)] = &[
         "/ /sys ro,relatime",
         "5.0.2 makes the file system read-only, we the mount",
     ),
+    ("auto-twice", "mounts", "/ /sys ro,relatime", "see above"),
     (
         "ttys",
         "mounts",
@@ -330,24 +413,64 @@ pub const EXPLAINED: &[(&str, &str, &str, &str)] = &[
         "container_ttys=",
         "set whenever there are ttys; 5.0.2 lost it here",
     ),
+    (
+        "ttys-no-autodev",
+        "environment",
+        "container_ttys=",
+        "see above",
+    ),
+    (
+        "entry-flags",
+        "mounts",
+        "/ /mnt rw,nosuid",
+        "nosymfollow is newer than 5.0.2",
+    ),
+    (
+        "entry-flags",
+        "mounts",
+        "/ /var rw,relatime",
+        "5.0.2 passes over sync, dirsync and lazytime",
+    ),
 ];
 
 /// 5.0.2 makes lxc.tty.dir only along with a console, and fails without one; it also fails where the access times
-/// that are asked for are locked on the mount, which for a root file system is no reason not to start.
+/// that are asked for are locked on the mount, which for a root file system is no reason not to start. It writes
+/// sysctls through the container's read-only /proc/sys, and offsets of more than a second as nanoseconds.
 pub const ONLY_OURS: &[&str] = &[
     "tty-dir",
     "m-tty-dir",
     "common",
     "m-common",
     "m-rootfs-flags",
+    "sysctls",
+    "time-parts",
+    "m-time-parts",
 ];
 
 /// What the kernel or the id maps forbid: sysfs of a network namespace of others, maps without a user namespace, a
-/// mount without the nodev, or with other access times than those, that are locked on it.
-pub const NEITHER: &[&str] = &["m-net-none", "m-clone-few", "m-entry-dev"];
+/// mount without the nodev, or with other access times than those, that are locked on it, a domain name set in a user
+/// namespace; core scheduling on a machine without threads of cores.
+pub const NEITHER: &[&str] = &[
+    "m-net-none",
+    "m-clone-few",
+    "m-entry-dev",
+    "m-sysctls",
+    "sched-core",
+];
 
 /// The cases that are run a second time with id maps.
 pub const MAPPED: &[&str] = &[
+    "cgroup-force",
+    "cgroup-full-mixed",
+    "cgroup-no-admin",
+    "sysctls",
+    "procfs-more",
+    "time-parts",
+    "init-ids-groups-none",
+    "nnp-seccomp-ids",
+    "monitor-keys",
+    "ttys-no-autodev",
+    "entry-flags",
     "plain",
     "proc-sys",
     "sys-ro",

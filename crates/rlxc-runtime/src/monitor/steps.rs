@@ -376,11 +376,9 @@ fn set_process(plan: &Plan, pid: i32) -> Result<()> {
     }
     crate::security::set_limits(&plan.config.prlimits, pid)?;
     if plan.config.sched_core {
-        let remedy = "it needs a kernel with core scheduling (CONFIG_SCHED_CORE) and SMT";
         let group = rlxc_sys::limits::CoreScope::ThreadGroup;
         rlxc_sys::limits::core_sched_create(pid, group)
-            .at("lxc.sched.core", "PR_SCHED_CORE_CREATE")
-            .map_err(|error| error.remedy(remedy))?;
+            .at("lxc.sched.core", "PR_SCHED_CORE_CREATE")?;
     }
     Ok(())
 }
