@@ -1,5 +1,7 @@
 //! One container's cgroups in all hierarchies: where they are, and how they are made and entered.
 
+mod adopt;
+
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;

@@ -31,6 +31,15 @@ pub fn run_dir() -> Result<PathBuf> {
     )
 }
 
+/// Where the monitor of a running container leaves what another monitor needs to take the container
+/// over: `RUNDIR/lxc/running/LXCPATH/NAME`. The directories are made.
+///
+/// # Errors
+/// [`Error::NoRunDir`]; [`Error::Path`] for a directory that cannot be made or is not the caller's.
+pub fn record_path(lxcpath: &Path, name: &str) -> Result<PathBuf> {
+    Ok(make_dirs(&run_dir()?, Some("running"), lxcpath)?.join(name))
+}
+
 fn choose(system: &Path, xdg: Option<PathBuf>, home: Option<PathBuf>) -> Result<PathBuf> {
     if let Ok(meta) = fs::metadata(system)
         && (meta.uid() == geteuid().as_raw() || meta.gid() == getegid().as_raw())

@@ -42,6 +42,32 @@ enum Place {
 }
 
 impl Cgroups {
+    /// Those of a container that runs already. Without the monitor's own it can still be served.
+    pub(crate) fn adopt(mut cgroups: rlxc_cgroup::Cgroups) -> Self {
+        let taken_back = cgroups
+            .take_back()
+            .and_then(|()| cgroups.monitor_entrance());
+        let mut adopted = Self {
+            cgroups: Some(cgroups),
+            ..Self::default()
+        };
+        let own = i32::try_from(std::process::id()).unwrap_or(0);
+        let entered = taken_back.and_then(|entrance| {
+            adopted.enter_monitor(&entrance, false)?;
+            entrance.enter_v2(own)
+        });
+        match entered {
+            Ok(()) => adopted.monitor = Place::Inside,
+            Err(error) => tracing::warn!("{error}"),
+        }
+        adopted
+    }
+
+    /// What another monitor would have to know of them.
+    pub(crate) fn made(&self) -> Option<&rlxc_cgroup::Cgroups> {
+        self.cgroups.as_ref()
+    }
+
     /// Makes the monitor's cgroups, before there is a monitor: so that it can be born in them. `dir`
     /// is where the other programs of rlxc are.
     pub(crate) fn create_monitor(
@@ -346,7 +372,19 @@ impl Cgroups {
     }
 }
 
-fn request(plan: &Plan) -> Request {
+/// Whether a container is frozen, by its cgroup's own word.
+pub(crate) fn is_frozen(cgroups: &rlxc_cgroup::Cgroups) -> bool {
+    match cgroups.mode {
+        Mode::Unified => cgroups
+            .get("cgroup.events")
+            .is_ok_and(|text| text.lines().any(|line| line == "frozen 1")),
+        _ => cgroups
+            .get("freezer.state")
+            .is_ok_and(|text| text.trim_end() != "THAWED"),
+    }
+}
+
+pub(crate) fn request(plan: &Plan) -> Request {
     let dirs = &plan.config.cgroup;
     let controllers = plan.cgroup_use.as_deref().unwrap_or_default();
     Request {

@@ -13,6 +13,7 @@ mod terminals;
 
 pub(crate) use exec::reset_signals;
 pub(crate) use rootfs::make_slave;
+pub(crate) use terminals::renew as renew_terminals;
 
 use std::os::fd::{AsFd, OwnedFd};
 

@@ -4,6 +4,7 @@
 //! is the program `rlxc-monitor`, whose `main` is [`monitor::main`]: it carries the plan out step
 //! by step, serves the command socket while the container runs, and takes everything down again.
 
+pub mod adopt;
 pub mod attach;
 mod cgroup;
 pub mod control;
@@ -32,4 +33,4 @@ pub use locate::monitor_program;
 pub use plan::{HostFacts, Mode, Plan, PlanError, PlanInput};
 pub use report::Timing;
 pub use root::Root;
-pub use start::{Started, start, start_exec};
+pub use start::{Started, adopt, start, start_exec};

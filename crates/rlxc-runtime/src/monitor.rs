@@ -3,6 +3,7 @@
 //! One thread, one loop. The plan stays in the memfd it came in: it is read again for a reboot,
 //! at the end, and for GET_CONFIG_ITEM, so that a running container costs little memory.
 
+mod adopt;
 mod clone;
 mod core;
 mod end;
@@ -38,6 +39,8 @@ struct Arguments {
     socket: Option<OwnedFd>,
     plan: Option<OwnedFd>,
     report: Option<OwnedFd>,
+    /// What is known of a container that runs already.
+    facts: Option<OwnedFd>,
     daemon: bool,
     dir: Option<PathBuf>,
 }
@@ -55,14 +58,16 @@ pub fn main() -> ExitCode {
     let mut reporter = arguments.report.map(Reporter::new);
     let mut memfd = File::from(plan);
     let mut cgroups = crate::cgroup::Cgroups::default();
-    let result = read_plan(&mut memfd)
-        .at("monitor", "plan")
-        .and_then(|plan| {
-            let (daemon, dir) = (arguments.daemon, arguments.dir.as_deref());
-            let timing = birth(&plan, daemon, dir, &mut cgroups, &mut reporter)?;
-            Ok((plan, timing))
-        });
-    let (plan, timing) = match result {
+    let facts = arguments.facts.map(read_facts).transpose();
+    let result = facts.and_then(|facts| {
+        let plan = read_plan(&mut memfd).at("monitor", "plan")?;
+        // A container that runs has its cgroups.
+        let new = Some(&*plan).filter(|_| facts.is_none());
+        let (daemon, dir) = (arguments.daemon, arguments.dir.as_deref());
+        let timing = birth(new, daemon, dir, &mut cgroups, &mut reporter)?;
+        Ok((plan, timing, facts))
+    });
+    let (plan, timing, facts) = match result {
         Ok(done) => done,
         Err(error) => {
             tell_failure(&error, &mut reporter);
@@ -72,6 +77,7 @@ pub fn main() -> ExitCode {
     match Monitor::new(socket, memfd, plan, cgroups, reporter.take()) {
         Ok(mut monitor) => {
             monitor.dir = arguments.dir;
+            monitor.facts = facts;
             monitor.timings.push(timing);
             monitor.run()
         }
@@ -83,9 +89,10 @@ pub fn main() -> ExitCode {
 }
 
 /// Clones the monitor proper into its cgroups. A daemon is cloned anyway; in the foreground it
-/// becomes a second child of the caller, unless nobody would wait for that.
+/// becomes a second child of the caller, unless nobody would wait for that. Without a plan there are
+/// no cgroups to be made.
 fn birth(
-    plan: &Plan,
+    plan: Option<&Plan>,
     daemon: bool,
     dir: Option<&Path>,
     cgroups: &mut crate::cgroup::Cgroups,
@@ -93,7 +100,9 @@ fn birth(
 ) -> Result<Timing> {
     let before = Instant::now();
     // Pre-start hooks come before there are cgroups. What fails here fails again as a step.
-    if !crate::hooks::HookContext::new(plan).has(rlxc_config::HookKind::PreStart) {
+    let early =
+        |plan: &&Plan| !crate::hooks::HookContext::new(plan).has(rlxc_config::HookKind::PreStart);
+    if let Some(plan) = plan.filter(early) {
         let _ = cgroups.create_monitor(plan, dir);
     }
     let timing = Timing {
@@ -139,6 +148,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
             "--socket" => arguments.socket = Some(descriptor()?),
             "--plan" => arguments.plan = Some(descriptor()?),
             "--report" => arguments.report = Some(descriptor()?),
+            "--take-over" => arguments.facts = Some(descriptor()?),
             "--daemon" => arguments.daemon = true,
             "--dir" => arguments.dir = words.next().map(PathBuf::from),
             // The lxcpath and the name, for whoever looks at the process list.
@@ -190,6 +200,10 @@ struct Monitor {
     inherited: Vec<RawFd>,
     /// Where the other programs of rlxc are.
     dir: Option<PathBuf>,
+    /// A container that runs already, to be taken over instead of being started.
+    facts: Option<crate::adopt::Facts>,
+    /// Whether there is a record for another monitor.
+    recorded: bool,
 }
 
 /// What [`Monitor::prepare`] has made.
@@ -233,6 +247,8 @@ impl Monitor {
                 restored: false,
                 unshared: false,
                 dir: None,
+                facts: None,
+                recorded: false,
             }),
             Err(error) => Err((error, reporter)),
         }
@@ -285,9 +301,18 @@ impl Monitor {
             tell_failure(&error, &mut self.reporter);
             return ExitCode::FAILURE;
         }
+        let mut runs = false;
+        if let Some(facts) = self.facts.take() {
+            if let Err(error) = self.take_over(facts) {
+                // What runs is not this monitor's: nothing is taken down.
+                tell_failure(&error, &mut self.reporter);
+                return ExitCode::FAILURE;
+            }
+            runs = true;
+        }
         let code = loop {
-            match self.start() {
-                Ok(()) => {}
+            match if runs { Ok(()) } else { self.start() } {
+                Ok(()) => runs = false,
                 Err(error) => {
                     tracing::error!("{error}");
                     self.abort();
@@ -302,8 +327,8 @@ impl Monitor {
             let status = self.serve();
             self.settle_at = None;
             if !self.end(status) {
-                self.report_end(status);
-                break exit_code(status);
+                self.report_end(status.unwrap_or(0));
+                break exit_code(status.unwrap_or(0));
             }
         };
         self.destroy_ephemeral();
@@ -368,6 +393,14 @@ impl Monitor {
         std::io::Write::write_all(&mut file, std::process::id().to_string().as_bytes())
             .at_path("pid file", path)
     }
+}
+
+fn read_facts(memfd: OwnedFd) -> Result<crate::adopt::Facts> {
+    let mut json = Vec::new();
+    let mut file = File::from(memfd);
+    let read = file.rewind().and_then(|()| file.read_to_end(&mut json));
+    read.at(crate::adopt::STEP, "facts")?;
+    serde_json::from_slice(&json).at(crate::adopt::STEP, "facts")
 }
 
 fn read_plan(memfd: &mut File) -> std::io::Result<Box<Plan>> {

@@ -68,6 +68,22 @@ impl Network {
         }))
     }
 
+    /// That of a container that runs already.
+    pub(crate) fn adopt(created: Created, pid: i32) -> Result<Option<Self>, StartError> {
+        let path = format!("/proc/{pid}/ns/net");
+        let netns = File::open(&path).at(STEP, &path)?;
+        let lasting = created.nics.iter().any(|nic| !nic.undo.is_empty());
+        Ok(Some(Self {
+            created,
+            netns: lasting.then_some(netns),
+        }))
+    }
+
+    /// What another monitor would have to know of it.
+    pub(crate) fn created(&self) -> &Created {
+        &self.created
+    }
+
     /// What the container's first process has to do.
     pub(crate) fn inside(&self) -> &Inside {
         &self.created.inside

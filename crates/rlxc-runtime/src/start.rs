@@ -14,6 +14,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use rlxc_monitor::Listener;
 use rlxc_sys::process;
 
+use crate::adopt::Facts;
 use crate::error::{Context, StartError};
 use crate::locate::{exec_path, high, monitor_to_execute, open_read_only};
 use crate::plan::Plan;
@@ -44,6 +45,8 @@ struct Handover {
     dir: PathBuf,
     socket: OwnedFd,
     plan: OwnedFd,
+    /// What is known of a container that runs already
+    facts: Option<OwnedFd>,
 }
 
 /// Starts the container of `plan` and waits until it runs; in the foreground until it has ended.
@@ -53,7 +56,31 @@ struct Handover {
 /// # Errors
 /// The failed step; everything is undone then.
 pub fn start(plan: &Plan) -> Result<Started, StartError> {
-    let handover = prepare(plan)?;
+    launch(plan, prepare(plan)?)
+}
+
+/// Gives a container that runs, and whose monitor is gone, a new monitor.
+///
+/// `plan` is the one that it was started with, or the nearest to it that is known. The new monitor
+/// is not init's parent: how init ends may stay unknown, and a reboot from within is a halt then.
+///
+/// # Errors
+/// What is in the way; the container is left as it is.
+pub fn adopt(plan: &Plan, facts: &Facts) -> Result<Started, StartError> {
+    facts.check()?;
+    let plan = Plan {
+        daemonize: true,
+        close_all_fds: true,
+        pid_file: plan.pid_file.clone().filter(|path| path.is_absolute()),
+        ..plan.clone()
+    };
+    let mut handover = prepare(&plan)?;
+    let facts = memfd(c"rlxc-facts", facts).and_then(high);
+    handover.facts = Some(facts.at("monitor", "memfd")?);
+    launch(&plan, handover)
+}
+
+fn launch(plan: &Plan, handover: Handover) -> Result<Started, StartError> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)
         .at("monitor", "socketpair")?;
@@ -65,6 +92,7 @@ pub fn start(plan: &Plan) -> Result<Started, StartError> {
         handover.plan.as_fd(),
         theirs.as_fd(),
     ];
+    inherit.extend(handover.facts.as_ref().map(AsFd::as_fd));
     let path = match &handover.loader {
         // The loader opens the library by the descriptor's name.
         Some(loader) => {
@@ -175,20 +203,21 @@ fn prepare(plan: &Plan) -> Result<Handover, StartError> {
         }
     })?;
     let socket = high(listener.into_fd()).at("command socket", &plan.name)?;
-    let plan = plan_memfd(plan).at("monitor", "memfd")?;
+    let plan = memfd(c"rlxc-plan", plan).at("monitor", "memfd")?;
     Ok(Handover {
         program,
         loader,
         dir: path.parent().map(PathBuf::from).unwrap_or_default(),
         socket,
         plan: high(plan).at("monitor", "memfd")?,
+        facts: None,
     })
 }
 
-fn plan_memfd(plan: &Plan) -> std::io::Result<OwnedFd> {
-    let json = serde_json::to_vec(plan).map_err(std::io::Error::other)?;
+fn memfd(name: &CStr, what: &impl serde::Serialize) -> std::io::Result<OwnedFd> {
+    let json = serde_json::to_vec(what).map_err(std::io::Error::other)?;
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let mut file = File::from(memfd_create(c"rlxc-plan", flags)?);
+    let mut file = File::from(memfd_create(name, flags)?);
     file.write_all(&json)?;
     file.rewind()?;
     // Whoever gets hold of it can read it, but not change what the monitor does at the end.
@@ -217,6 +246,9 @@ fn arguments(
     ]);
     if let Some(report) = report {
         words.extend([b"--report".to_vec(), number(report)]);
+    }
+    if let Some(facts) = &handover.facts {
+        words.extend([b"--take-over".to_vec(), number(facts)]);
     }
     if plan.daemonize {
         words.push(b"--daemon".to_vec());

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 const PROG_LOAD: libc::c_long = 5;
 const PROG_ATTACH: libc::c_long = 8;
 const PROG_QUERY: libc::c_long = 16;
+const PROG_GET_FD_BY_ID: libc::c_long = 13;
 const TYPE_CGROUP_DEVICE: u32 = 15;
 const ATTACH_CGROUP_DEVICE: u32 = 6;
 const ALLOW_MULTI: u32 = 1 << 1;
@@ -123,6 +124,30 @@ struct QueryAttr {
     link_ids: u64,
     link_attach_flags: u64,
     revision: u64,
+}
+
+/// A descriptor of a loaded program, by its id.
+///
+/// # Errors
+/// EPERM without CAP_SYS_ADMIN, ENOENT when it is gone.
+pub fn program_by_id(id: u32) -> io::Result<OwnedFd> {
+    // prog_id, next_id, open_flags.
+    let attr = [id, 0, 0];
+    // SAFETY: attr lives through the call and is passed with its true size.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            PROG_GET_FD_BY_ID,
+            &raw const attr,
+            size_of_val(&attr),
+        )
+    };
+    let fd = RawFd::try_from(fd).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just returned this descriptor, nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// The ids of the device programs that are attached to a cgroup2 directory itself.

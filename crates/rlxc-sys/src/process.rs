@@ -184,6 +184,33 @@ pub fn wait_status(pidfd: impl AsFd) -> io::Result<i32> {
     }
 }
 
+/// The wait status of a process that is not our child and has ended, from the kernel's record of it
+/// (Linux 6.15); `None` where the kernel does not tell, or not yet: it does when the process has
+/// been reaped by its parent.
+///
+/// # Errors
+/// As `ioctl(PIDFD_GET_INFO)`.
+pub fn status_of_stranger(pidfd: impl AsFd) -> io::Result<Option<i32>> {
+    const INFO_EXIT: u64 = 1 << 3;
+    // _IOWR(0xff, 11, struct pidfd_info) in its first size of 64 bytes; the exit code is its last word.
+    const GET_INFO: libc::c_ulong = (3 << 30) | (64 << 16) | (0xff << 8) | 11;
+    let mut info = [0_u64; 8];
+    info[0] = INFO_EXIT;
+    // SAFETY: the kernel reads and writes the 64 bytes that the request's number names.
+    let ret = unsafe { libc::ioctl(pidfd.as_fd().as_raw_fd(), GET_INFO, info.as_mut_ptr()) };
+    if ret < 0 {
+        let error = io::Error::last_os_error();
+        return match error.raw_os_error() {
+            // Without this request, or without the record: the process is still to be reaped.
+            Some(libc::ENOTTY | libc::EINVAL | libc::ESRCH) => Ok(None),
+            _ => Err(error),
+        };
+    }
+    let words = info[7].to_ne_bytes();
+    let code = i32::from_ne_bytes([words[4], words[5], words[6], words[7]]);
+    Ok((info[0] & INFO_EXIT != 0).then_some(code))
+}
+
 /// Starts `program` with exactly the descriptors 0 to 2 and `inherit` surviving the exec.
 ///
 /// `inherit` keep their numbers. Nothing is allocated between the clone and the exec, and other

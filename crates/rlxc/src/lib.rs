@@ -11,6 +11,7 @@
 //! # Ok::<(), rlxc::Error>(())
 //! ```
 
+mod adopt;
 mod autostart;
 mod cgroup;
 mod checkpoint;
@@ -32,6 +33,7 @@ mod restore;
 mod snapshot;
 mod start;
 
+pub use adopt::Adopted;
 pub use autostart::{AutostartEntry, AutostartFilter, autostart_order};
 pub use checkpoint::{Migrate, MigrateOptions, criu_features};
 pub use clone::CopyOptions;

@@ -94,6 +94,7 @@ impl Container {
     /// None of its own: everything is tried.
     pub fn clean_up(&mut self, left: &Leftovers) -> Vec<String> {
         let mut wrong = Vec::new();
+        rlxc_runtime::adopt::forget(self.lxcpath(), self.name());
         // Held, so that virtual links in it outlive the processes.
         let netns = left.processes.iter().find_map(|(pid, _)| netns_of(*pid));
         for (pid, name) in &left.processes {

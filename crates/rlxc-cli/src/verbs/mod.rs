@@ -29,6 +29,7 @@ mod ls_cells;
 mod monitor;
 mod net;
 mod ready;
+mod recover;
 mod set;
 mod snapshot;
 mod start;
@@ -283,10 +284,10 @@ pub static VERBS: [Verb; 32] = [
     },
     Verb {
         lxc: false,
-        ..verb::<explain::Recover>(
+        ..verb::<recover::Recover>(
             "recover",
             "NAME",
-            "Cleans up after a container whose monitor was killed",
+            "Gives a container whose monitor was killed a new one, or cleans up after it",
         )
     },
     Verb {

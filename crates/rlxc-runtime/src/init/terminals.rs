@@ -11,6 +11,7 @@ use rlxc_sys::mount::{self, FsContext, attr};
 use super::{Result, Setup};
 use crate::error::{Context, StartError};
 use crate::root::{Root, fd_path};
+use crate::sync::{Channel, Descriptors, FromChild};
 use crate::terminal::Pty;
 
 /// What goes to the monitor, and what init's standard streams may become.
@@ -24,6 +25,21 @@ pub(super) struct Terminals {
 }
 
 impl Terminals {
+    /// Hands the monitor its ends.
+    fn send(&self, channel: &Channel) -> std::result::Result<(), nix::errno::Errno> {
+        let console = self.console.iter().map(|pty| pty.ptx.as_fd());
+        let ttys = self.ttys.iter().map(|pty| pty.ptx.as_fd());
+        let devpts = self.devpts.iter().map(AsFd::as_fd);
+        let fds: Vec<_> = console.chain(ttys).chain(devpts).collect();
+        let described = Descriptors {
+            console: self.console.is_some(),
+            ttys: u32::try_from(self.ttys.len()).unwrap_or(0),
+            devpts: self.devpts.is_some(),
+            seccomp: false,
+        };
+        channel.send(&FromChild::Ready(described), &fds)
+    }
+
     /// The monitor has its copies: here only the container's side of the console is still used.
     pub(super) fn release_ptx(&mut self) {
         self.numbers = self.ttys.iter().map(|pty| pty.index).collect();
@@ -163,4 +179,113 @@ fn host_node(pty: &Pty) -> std::io::Result<OwnedFd> {
     let path = Path::new("/dev/pts").join(pty.index.to_string());
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     Ok(nix::fcntl::open(&path, flags, Mode::empty())?)
+}
+
+/// Of statfs(2).
+const DEVPTS: nix::sys::statfs::FsType = nix::sys::statfs::FsType(0x1cd1);
+
+/// In a helper of a monitor that takes a running container over: enters it, makes new terminals in
+/// its devpts, and puts them where the old ones are. Never returns.
+pub(crate) fn renew(plan: &crate::plan::Plan, init: &OwnedFd, channel: &Channel) -> ! {
+    let done = enter(plan, init).and_then(|()| {
+        let root = Root::open_host(Path::new("/")).at("terminals", "/")?;
+        renew_below(plan, root)
+    });
+    let sent = match done {
+        Ok(terminals) => terminals.send(channel),
+        Err(error) => channel.send(&FromChild::Failed(error), &[]),
+    };
+    rlxc_sys::process::exit_now(i32::from(sent.is_err()))
+}
+
+fn enter(plan: &crate::plan::Plan, init: &OwnedFd) -> Result<()> {
+    use nix::sched::{CloneFlags, setns};
+    let step = "terminals";
+    if plan.namespaces.clone.contains(rlxc_config::Namespace::User) {
+        setns(init, CloneFlags::CLONE_NEWUSER).at(step, "the container's user namespace")?;
+        // While /proc is still the host's.
+        super::become_root(plan)?;
+    }
+    setns(init, CloneFlags::CLONE_NEWNS).at(step, "the container's mount namespace")
+}
+
+/// The tree is the container's by now: every path is resolved below its root, and nothing is opened
+/// that is not in a devpts.
+fn renew_below(plan: &crate::plan::Plan, root: Root) -> Result<Terminals> {
+    let mut terminals = Terminals::default();
+    let wanted = &plan.terminals;
+    if !wanted.devpts_stays {
+        return Ok(terminals);
+    }
+    let setup = Setup {
+        plan,
+        root,
+        idmapped: std::collections::VecDeque::new(),
+    };
+    let step = "terminals";
+    let devpts = setup.root.below("dev/pts").at(step, "/dev/pts")?;
+    let dir = devpts
+        .open("", OFlag::O_RDONLY | OFlag::O_DIRECTORY)
+        .at(step, "/dev/pts")?;
+    if nix::sys::statfs::fstatfs(&dir)
+        .at(step, "/dev/pts")?
+        .filesystem_type()
+        != DEVPTS
+    {
+        return Err(StartError::new(
+            step,
+            "/dev/pts",
+            "it is no devpts any more",
+        ));
+    }
+    let place = |pty: Pty, name: String| {
+        let bound = bind_over(&setup, &devpts, &pty, &name);
+        bound
+            .inspect_err(|error| tracing::warn!("/dev/{name}: {error}"))
+            .ok()
+            .map(|()| pty)
+    };
+    // The console of the host's devpts cannot be brought in from here.
+    if wanted.console && !wanted.console_from_host {
+        let pty = Pty::from_devpts(devpts.as_fd()).at(step, "/dev/console")?;
+        terminals.console = place(pty, "console".to_owned());
+    }
+    for number in 1..=wanted.ttys {
+        let pty = Pty::from_devpts(devpts.as_fd()).at(step, format!("/dev/tty{number}"))?;
+        match place(pty, format!("tty{number}")) {
+            Some(pty) => terminals.ttys.push(pty),
+            None => break,
+        }
+    }
+    terminals.devpts = Some(dir);
+    Ok(terminals)
+}
+
+/// In the place of the dead terminal. That one is unmounted by its name in its directory, since
+/// umount(2) takes no descriptor, and /proc is the container's here.
+fn bind_over(setup: &Setup<'_>, devpts: &Root, pty: &Pty, name: &str) -> std::io::Result<()> {
+    let _ = fchmod(&pty.pts, Mode::from_bits_truncate(0o620));
+    let mut dirs = vec!["dev".to_owned()];
+    if let Some(dir) = setup.plan.terminals.dir.as_deref() {
+        let below = format!("dev/{dir}");
+        match name {
+            "console" => dirs.push(below),
+            _ => dirs = vec![below],
+        }
+    }
+    let node = devpts.path_fd(pty.index.to_string())?;
+    if fstat(&node)?.st_rdev != fstat(&pty.pts)?.st_rdev {
+        return Err(std::io::Error::other("the pty's node is another device"));
+    }
+    for dir in dirs {
+        let dir = setup.root.below(dir)?;
+        let mut target = dir.make_file(name, 0o640)?;
+        nix::unistd::fchdir(&dir)?;
+        let flags = MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW;
+        while mount::is_mount_root(&target) && umount2(name, flags).is_ok() {
+            target = dir.make_file(name, 0o640)?;
+        }
+        mount::attach(&mount::clone_tree(&node, false)?, &target)?;
+    }
+    Ok(())
 }

@@ -27,7 +27,11 @@ impl Monitor {
     }
 
     /// Init has ended. Returns whether the container is to be started again.
-    pub(super) fn end(&mut self, status: i32) -> bool {
+    pub(super) fn end(&mut self, status: Option<i32>) -> bool {
+        // An unknown end counts as a halt, and nobody is told a status.
+        let Some(status) = status else {
+            return self.take_down(false);
+        };
         let reboot = status & 0x7f == REBOOT_STATUS;
         if let Err(error) = events::send_exit_status(
             rlxc_monitor::Handler::lxcpath(&self.core),
@@ -126,6 +130,7 @@ impl Monitor {
                 self.core.cgroups.destroy_monitor();
             }
             self.remove_pid_file();
+            self.remove_record(plan);
             self.server.stop_listening();
             self.server.announce(State::Stopped);
         }

@@ -7,7 +7,6 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use rlxc_security::seccomp::notify::Proxy;
-use rlxc_sys::process;
 
 use super::Monitor;
 use super::core::{Freezing, Init};
@@ -27,8 +26,8 @@ enum Source {
 }
 
 impl Monitor {
-    /// Serves until init has ended; returns its raw wait status.
-    pub(super) fn serve(&mut self) -> i32 {
+    /// Serves until init has ended; returns its raw wait status, if it is known.
+    pub(super) fn serve(&mut self) -> Option<i32> {
         while let Some(init) = self.core.init.take() {
             let (sources, mut fds): (Vec<_>, Vec<_>) = self.sources(&init).into_iter().unzip();
             match poll(&mut fds, self.patience()) {
@@ -44,13 +43,10 @@ impl Monitor {
             }
             self.look_at_deadlines();
             if ended && let Some(init) = self.core.init.take() {
-                return process::wait_status(&init.pidfd).unwrap_or_else(|error| {
-                    tracing::error!("wait for init: {error}");
-                    0
-                });
+                return super::adopt::status_of(&init);
             }
         }
-        0
+        None
     }
 
     /// Everything that may happen; init comes first.

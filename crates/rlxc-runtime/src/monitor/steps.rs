@@ -75,6 +75,8 @@ impl Monitor {
             .and_then(|()| self.until_executed(plan, &hooks, &ours, host_ptx))
             // What failed here may only be what the child's own failure has led to.
             .map_err(|error| child_failure(&ours).unwrap_or(error))?;
+        // Before anybody is told that it runs: from then on the monitor may be killed.
+        self.write_record(plan);
         self.server.announce(State::Running);
         self.report_running();
         Ok(())
@@ -297,7 +299,7 @@ impl Monitor {
         StartError::new(what, "", format!("the container's first process was {how}"))
     }
 
-    fn take_descriptors(
+    pub(super) fn take_descriptors(
         &mut self,
         plan: &Plan,
         described: Descriptors,
