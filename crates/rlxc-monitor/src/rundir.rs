@@ -32,11 +32,20 @@ pub fn run_dir() -> Result<PathBuf> {
 }
 
 /// Where the monitor of a running container leaves what another monitor needs to take the container
-/// over: `RUNDIR/lxc/running/LXCPATH/NAME`. The directories are made.
+/// over: `RUNDIR/lxc/running/LXCPATH/NAME`.
+///
+/// # Errors
+/// [`Error::NoRunDir`].
+pub fn record_path(lxcpath: &Path, name: &str) -> Result<PathBuf> {
+    let below = lxcpath.strip_prefix("/").unwrap_or(lxcpath);
+    Ok(run_dir()?.join("lxc/running").join(below).join(name))
+}
+
+/// As [`record_path`], and makes the directories.
 ///
 /// # Errors
 /// [`Error::NoRunDir`]; [`Error::Path`] for a directory that cannot be made or is not the caller's.
-pub fn record_path(lxcpath: &Path, name: &str) -> Result<PathBuf> {
+pub fn make_record_path(lxcpath: &Path, name: &str) -> Result<PathBuf> {
     Ok(make_dirs(&run_dir()?, Some("running"), lxcpath)?.join(name))
 }
 

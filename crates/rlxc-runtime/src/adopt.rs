@@ -133,8 +133,8 @@ pub fn load(lxcpath: &Path, name: &str) -> Result<Option<(Facts, Plan)>, StartEr
 /// Writes the record: whole, or not at all.
 pub(crate) fn store(plan: &Plan, known: &Known<'_>, json: &mut File) -> io::Result<()> {
     use std::io::Seek;
-    let path =
-        rlxc_monitor::rundir::record_path(&plan.lxcpath, &plan.name).map_err(io::Error::other)?;
+    let path = rlxc_monitor::rundir::make_record_path(&plan.lxcpath, &plan.name)
+        .map_err(io::Error::other)?;
     let mut text = serde_json::to_vec(known).map_err(io::Error::other)?;
     text.push(b'\n');
     json.rewind()?;
@@ -146,7 +146,7 @@ pub(crate) fn store(plan: &Plan, known: &Known<'_>, json: &mut File) -> io::Resu
     let opened = match options.open(&new) {
         // Another container's end has just removed the empty directories.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            rlxc_monitor::rundir::record_path(&plan.lxcpath, &plan.name)
+            rlxc_monitor::rundir::make_record_path(&plan.lxcpath, &plan.name)
                 .map_err(io::Error::other)?;
             options.open(&new)
         }
