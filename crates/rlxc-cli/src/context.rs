@@ -132,6 +132,13 @@ impl Failure {
         self
     }
 
+    /// The same with a line of its own before it, in LXC's form.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl Into<String>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
     /// LXC's closing line for an operation, with this failure as its cause.
     #[must_use]
     pub fn because_of(self, message: impl Into<String>) -> Self {
@@ -301,7 +308,7 @@ impl Context {
 }
 
 /// The text without `(os error 2)`, which says nothing that the words before it do not.
-fn without_codes(text: &str) -> String {
+pub(crate) fn without_codes(text: &str) -> String {
     let mut parts = text.split(" (os error ");
     let mut clean = parts.next().unwrap_or_default().to_owned();
     for part in parts {

@@ -99,7 +99,8 @@ fn with_lxc_options(verb: &Verb, mut command: Command) -> Command {
     if APART.contains(&verb.name) {
         foreign.extend(COMMON.iter().take(5));
     }
-    if NAMELESS.contains(&verb.name) {
+    // lxc-autostart takes a name, and looks at none.
+    if NAMELESS.contains(&verb.name) && verb.name != "autostart" {
         foreign.push("name");
     }
     let present: Vec<_> = foreign
@@ -118,6 +119,22 @@ fn with_lxc_options(verb: &Verb, mut command: Command) -> Command {
                 _ => bare,
             }
         });
+    }
+    // What follows an option that wants a value is its value, as getopt has it.
+    let valued: Vec<_> = command
+        .get_arguments()
+        .filter(|arg| !arg.is_positional() && arg.get_action().takes_values())
+        .filter(|arg| {
+            arg.get_num_args()
+                .is_none_or(|count| count.min_values() > 0)
+        })
+        .map(|arg| arg.get_id().clone())
+        .collect();
+    for id in valued {
+        command = command.mut_arg(id, |arg| arg.allow_hyphen_values(true));
+    }
+    if verb.name == "autostart" {
+        command = command.mut_arg("name", |arg| arg.hide(true));
     }
     if ["unshare", "usernsexec"].contains(&verb.name) {
         command = command.mut_arg("words", |arg| {

@@ -301,3 +301,229 @@ fn lxc_config_and_unshare_are_the_same() -> io::Result<()> {
     assert!(different.is_empty(), "{}", different.join("\n"));
     Ok(())
 }
+
+/// What LXC's tools accept or refuse: the same output and status, whatever the words on the way.
+const REFUSED_OR_NOT: [&str; 91] = [
+    "lxc-ls -f -F ,",
+    "lxc-ls -f -F NAME,",
+    "lxc-ls -f -F NAME,NAME",
+    "lxc-ls -F NAME",
+    "lxc-ls -f -g onboot",
+    "lxc-ls -f -g onboot,sql",
+    "lxc-ls -g ,",
+    "lxc-ls -1 -g onboot,",
+    "lxc-ls -1 -g onboot -g x",
+    "lxc-ls web db",
+    "lxc-ls -n web",
+    "lxc-ls --filter=web --filter=db",
+    "lxc-ls --nesting",
+    "lxc-ls --nesting=2 -f",
+    "lxc-ls --nesting=x",
+    "lxc-ls --defined --active",
+    "lxc-ls --fancy-format NAME --fancy",
+    "lxc-info -n web -s -p -i -S",
+    "lxc-info -n web -s -i",
+    "lxc-info web -H",
+    "lxc-info web -SH",
+    "lxc-info web -c lxc.uts.name -c lxc.start.auto -H",
+    "lxc-info web -c lxc.uts.name -s",
+    "lxc-info web -c lxc.uts.name -s -H",
+    "lxc-info web -c lxc.net",
+    "lxc-info web -c lxc.cap.drop",
+    "lxc-info web -c lxc",
+    "lxc-info web -c lxc.cgroup",
+    "lxc-info db -c lxc.group -H",
+    "lxc-info web db",
+    "lxc-info nobody -c lxc.uts.name",
+    "lxc-info ../web",
+    "lxc-info web --rcfile /nonexistent/x -c lxc.group",
+    "lxc-info web -l NONSENSE -s",
+    "lxc-wait web -s STOPPED|",
+    "lxc-wait web -s stopped",
+    "lxc-wait web -s STOPPED|RUNNING",
+    "lxc-wait web -s RUNNING -t 1",
+    "lxc-wait web -s RUNNING -t x",
+    "lxc-wait web -s THAWED -t 0",
+    "lxc-wait web -s ABORTING|STARTING|STOPPING|FREEZING -t 0",
+    "lxc-wait web -s RUNNING -t 0 extra",
+    "lxc-autostart -L",
+    "lxc-autostart -L -a -A",
+    "lxc-autostart -L -g onboot,",
+    "lxc-autostart -L -g onboot -g sql -A",
+    "lxc-autostart -L -g sql,onboot, -A",
+    "lxc-autostart -L -k -a -A",
+    "lxc-autostart -L -r -a",
+    "lxc-autostart -s -k",
+    "lxc-autostart -k -r",
+    "lxc-autostart -t -5 -s",
+    "lxc-autostart web -L",
+    "lxc-autostart -n web -L",
+    "lxc-autostart -s -t 10x",
+    "lxc-snapshot web",
+    "lxc-snapshot web -L -C",
+    "lxc-snapshot web -C",
+    "lxc-snapshot web -N new",
+    "lxc-snapshot web -d snap0",
+    "lxc-copy web -R",
+    "lxc-copy web -R -N web -s",
+    "lxc-copy web -N x -B bogus",
+    "lxc-copy nobody -e",
+    "lxc-copy web -e -m bogus=1",
+    "lxc-cgroup web memory.limit_in_bytes 5",
+    "lxc-device web del /dev/null",
+    "lxc-device nobody add eth0",
+    "lxc-checkpoint web -D /x -p -s",
+    "lxc-attach web -e CAP -- true",
+    "lxc-attach web -s MOUNT|BAD -- true",
+    "lxc-attach web -g x -- true",
+    "lxc-execute nobody -s lxc.uts.name=x -- true",
+    "lxc-execute nobody -u x -- true",
+    "lxc-start web -c /nonexistent/x/y",
+    "lxc-start nobody -s foo",
+    "lxc-start nobody -p /nonexistent/x",
+    "lxc-stop web -r",
+    "lxc-stop web -W",
+    "lxc-stop web -t x",
+    "lxc-stop web -k -W",
+    "lxc-stop nobody -k",
+    "lxc-freeze nobody",
+    "lxc-console web -t -2",
+    "lxc-console web -e abc",
+    "lxc-console web -e ^1",
+    "lxc-create xx",
+    "lxc-create xx -t bogus",
+    "lxc-create xx -t none -B bogus",
+    "lxc-create xx -t none --zfsroot x",
+    "lxc-create xx -t none -f /nonexistent/x",
+];
+
+#[test]
+fn odd_calls_end_as_with_lxc() -> io::Result<()> {
+    if let Some(what) = missing() {
+        println!("skipped: {what}");
+        return Ok(());
+    }
+    let place = Place::new("odd")?;
+    place.define(
+        "web",
+        "lxc.uts.name = web\nlxc.start.auto = 1\nlxc.start.order = 5\nlxc.start.delay = 2\n",
+    )?;
+    place.define("db", "lxc.group = onboot,sql\nlxc.group = x\n")?;
+    walk(&place, &REFUSED_OR_NOT, false)
+}
+
+#[test]
+fn what_changes_a_container_changes_it_as_with_lxc() -> io::Result<()> {
+    if let Some(what) = missing() {
+        println!("skipped: {what}");
+        return Ok(());
+    }
+    let place = Place::new("changes")?;
+    let sides = ["rlxo", "rlxt"];
+    for side in sides {
+        let name = format!("{side}{}", std::process::id());
+        place.busybox_with(
+            &name,
+            "lxc.net.0.type = empty\nlxc.group = g1\nlxc.tty.max = 2\nlxc.environment = FOO=bar\n",
+        )?;
+    }
+    let mut different = Vec::new();
+    for line in CHANGES {
+        let run = |side: &str| -> io::Result<Said> {
+            let name = format!("{side}{}", std::process::id());
+            let line = line.replace('@', &name);
+            let words: Vec<&str> = line.split(' ').collect();
+            let words: Vec<String> = words.iter().map(|word| word.replace('\t', " ")).collect();
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let program = match side {
+                "rlxo" => place.ours(words[0]),
+                _ => Path::new("/usr/bin").join(words[0]),
+            };
+            let said = place.run(program, &words[1..])?;
+            let text = dates_masked(&said.out.replace(&name, "@"));
+            Ok(Said { out: text, ..said })
+        };
+        let (ours, theirs) = (run("rlxo")?, run("rlxt")?);
+        if ours.out != theirs.out || ours.status != theirs.status {
+            different.push(format!("{line}\n  ours   {ours:?}\n  theirs {theirs:?}"));
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+    Ok(())
+}
+
+/// `2026:11:23 14:58:33`, as the list of snapshots has it.
+fn dates_masked(text: &str) -> String {
+    let is_date =
+        |word: &str| word.len() >= 8 && word.bytes().all(|b| b.is_ascii_digit() || b == b':');
+    let words = text.split(' ').map(|word| match word.trim_end() {
+        date if is_date(date) => word.replace(date, "DATE"),
+        _ => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Each side has a container of its own, whose name stands for `@`; a tab is a blank in a word.
+const CHANGES: [&str; 61] = [
+    "lxc-start @",
+    "lxc-info @ -s",
+    "lxc-attach @ -- sh -c echo\t$FOO\t$container\t$HOME\t$TERM",
+    "lxc-attach @ --clear-env --keep-var FOO -- env",
+    "lxc-attach @ -v X=1 -v Y=2 -- sh -c echo\t$X$Y",
+    "lxc-attach @ -u 1000 -g 1001 -- sh -c id;\tpwd",
+    "lxc-attach @ -- sh -c grep\t-E\t\"Cap|Secc|NoNew\"\t/proc/self/status",
+    "lxc-attach @ -eCAP -- sh -c grep\tCap\t/proc/self/status",
+    "lxc-attach @ -- sh -c kill\t-TERM\t$$",
+    "lxc-attach @ -- sh -c kill\t-9\t$$",
+    "lxc-attach @ -- /nonexist",
+    "lxc-attach @ -- /etc/passwd",
+    "lxc-attach @ -- /etc",
+    "lxc-attach @ -- sh -c ulimit\t-n;\tumask;\tcat\t/proc/self/oom_score_adj",
+    "lxc-cgroup @ pids.max 100",
+    "lxc-cgroup @ pids.max",
+    "lxc-cgroup @ pids.bogus",
+    "lxc-cgroup @ pids.max abc",
+    "lxc-cgroup @ ../../pids.max",
+    "lxc-device @ add /dev/fuse",
+    "lxc-attach @ -- stat -c %t:%T /dev/fuse",
+    "lxc-device @ del /dev/fuse",
+    "lxc-device @ del /dev/nope",
+    "lxc-device @ add nope0",
+    "lxc-freeze @",
+    "lxc-info @ -s",
+    "lxc-unfreeze @",
+    "lxc-wait @ -s STOPPED -t 1",
+    "lxc-start @",
+    "lxc-snapshot @",
+    "lxc-destroy @",
+    "lxc-copy @ -N @2",
+    "lxc-copy @ -R -N @3",
+    "lxc-console @ -t 9",
+    "lxc-stop @ -t 0 --nokill",
+    "lxc-stop @ -W",
+    "lxc-stop @ -k",
+    "lxc-stop @ -k",
+    "lxc-start @ -F -- /bin/false",
+    "lxc-start @ -F -- /bin/sh -c kill\t-9\t$$",
+    "lxc-start @ -- /bin/nonexist",
+    "lxc-start @ -s lxc.rootfs.path=/nope",
+    "lxc-start @ -s lxc.uts.name=foo -F -- /bin/hostname",
+    "lxc-execute @ -- /bin/sh -c exit\t7",
+    "lxc-execute @ -u 1000 -g 1000 -- id",
+    "lxc-execute @ -d -- /bin/true",
+    "lxc-wait @ -s STOPPED -t 5",
+    "lxc-snapshot @",
+    "lxc-snapshot @ -L",
+    "lxc-snapshot @ -d nope",
+    "lxc-snapshot @ -r nope -N @n",
+    "lxc-snapshot @ -r snap0 -N @r",
+    "lxc-snapshot @ -r snap0 @r2",
+    "lxc-destroy @",
+    "lxc-destroy @ -s",
+    "lxc-destroy @",
+    "lxc-copy @r -N @c",
+    "lxc-copy @r -N @c",
+    "lxc-copy @r -N @k -K",
+    "lxc-info @k -c lxc.uts.name",
+    "lxc-copy @c -R -N @d",
+];

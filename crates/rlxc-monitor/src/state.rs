@@ -126,7 +126,15 @@ impl FromStr for StateSet {
 
     /// Names joined by `|`, as `lxc-wait -s` takes them.
     fn from_str(s: &str) -> Result<Self, UnknownState> {
-        s.split('|').map(State::from_str).collect()
+        let states: Self = s
+            .split('|')
+            .filter(|word| !word.is_empty())
+            .map(State::from_str)
+            .collect::<Result<_, _>>()?;
+        match states.0 == 0 {
+            true => Err(UnknownState(s.to_owned())),
+            false => Ok(states),
+        }
     }
 }
 

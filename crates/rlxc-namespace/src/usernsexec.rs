@@ -52,8 +52,9 @@ pub fn run(options: &Options, report: &dyn Fn(&Error)) -> Result<i32> {
     );
     let child = tool::Held::spawn(flags, || {
         tool::inside(report, || {
-            tool::switch_ids(uid, gid)?;
+            // While all capabilities are still there.
             tool::make_mounts_slave()?;
+            tool::switch_ids(uid, gid)?;
             Ok(tool::exec(command))
         })
     })?;

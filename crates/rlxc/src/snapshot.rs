@@ -91,9 +91,14 @@ impl Container {
         let _lock = self.lock()?;
         self.must_be_stopped()?;
         let place = self.snapshot_path();
-        if let Some(rootfs) = rootfs_of(self.config()?)?
-            && !rootfs.backend.capabilities().snapshot
-        {
+        let Some(rootfs) = rootfs_of(self.config()?)? else {
+            let message = format!(
+                "{} has no root file system to take a snapshot of",
+                self.name()
+            );
+            return Err(Error::refused(Errno::EINVAL, message));
+        };
+        if !rootfs.backend.capabilities().snapshot {
             let message = format!("storage of type {} has no snapshots", rootfs.backend);
             return Err(Error::refused(Errno::EOPNOTSUPP, message));
         }

@@ -48,6 +48,9 @@ pub(crate) struct Autostart {
         hide_default_value = true
     )]
     timeout: i64,
+    /// Not looked at by LXC's tool either
+    #[arg(value_name = "NAME", hide = true)]
+    words: Vec<String>,
 }
 
 impl Run for Autostart {

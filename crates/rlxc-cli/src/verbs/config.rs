@@ -52,6 +52,7 @@ impl Run for Config {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         match words.as_slice() {
             [] => usage(context),
+            [""] if context.lxc => usage(context),
             [item, ..] if context.lxc => item_value(item, context),
             ["check"] => Err(Failure::new("which container or file is to be checked?")),
             ["check", targets @ ..] => self.check(targets, context),

@@ -41,6 +41,9 @@ impl Run for Console {
                 .wrapping_sub(b'a')
                 .wrapping_add(1),
             [key] => *key,
+            // LXC's tool takes the first character of a word, and none as no key.
+            [key, ..] if context.lxc => *key,
+            [] if context.lxc => 0,
             _ => {
                 return Err(Failure::new(format!(
                     "invalid escape character: {}",
@@ -48,6 +51,9 @@ impl Run for Console {
                 )));
             }
         };
+        if context.lxc && self.tty < -1 {
+            return Err(Failure::usage("there are no negative ttys"));
+        }
         let container = context.container(&mut self.words)?;
         context.check_control(&container)?;
         if !container.is_running() {

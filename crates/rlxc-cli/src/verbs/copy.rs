@@ -97,6 +97,9 @@ impl Run for Copy {
             (None, true) => free_name(&container, self.newpath.as_deref()),
             (None, false) => return Err(Failure::new("You must provide a NEWNAME for the clone")),
         };
+        if let Some(backend) = &self.backingstorage {
+            super::create::check_backends(backend)?;
+        }
         let size = self.fssize.as_deref().map(super::create::parse_size);
         let size = size.transpose()?;
         let original = container.name().to_owned();

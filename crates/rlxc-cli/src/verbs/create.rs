@@ -1,10 +1,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use rlxc::{CreateOptions, Specs};
+use rlxc::{Backend, CreateOptions, Specs};
 
 use super::Run;
 use crate::context::{Context, Failure, Outcome};
+use crate::output::safe;
 
 /// Options of `create`.
 #[derive(Debug, Args)]
@@ -58,8 +59,15 @@ impl Run for Create {
         let mut words = std::mem::take(&mut self.words);
         let mut container = context.bare(&mut words)?;
         let Some(template) = self.template.clone() else {
-            return Err(Failure::new("A template must be specified.")
-                .remedy("use -t none for a container without a root file system"));
+            let text = "A template must be specified";
+            return Err(match context.lxc {
+                true => {
+                    Failure::new("Use \"none\" if you really want a container without a rootfs")
+                        .caused_by(text)
+                }
+                false => Failure::new(text)
+                    .remedy("use -t none for a container without a root file system"),
+            });
         };
         self.check_backend()?;
         if container.is_defined() {
@@ -101,6 +109,7 @@ impl Create {
     /// Options that belong to another backend than the chosen one.
     fn check_backend(&self) -> Result<(), Failure> {
         let backends = self.bdev.as_deref().unwrap_or("dir");
+        check_backends(backends)?;
         if backends == "best" {
             return Ok(());
         }
@@ -118,11 +127,27 @@ impl Create {
         for (option, is_given, belongs) in given {
             let belongs_to = |backend: &str| belongs.split([' ', ',']).any(|word| word == backend);
             if is_given && !backends.split(',').map(str::trim).any(belongs_to) {
-                return Err(Failure::new(format!("{option} is only for -B {belongs}")));
+                return Err(Failure::new(format!(
+                    "{option} is only valid with -B {belongs}"
+                )));
             }
         }
         Ok(())
     }
+}
+
+/// Whether each word of the list names a backend.
+pub(crate) fn check_backends(list: &str) -> Result<(), Failure> {
+    const OTHERS: [&str; 4] = ["best", "none", "_unset", "overlay"];
+    for word in list.split(',').map(str::trim) {
+        if !OTHERS.contains(&word) && word.parse::<Backend>().is_err() {
+            return Err(Failure::new(format!(
+                "{} is not a valid backing storage type",
+                safe(word)
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// A size as LXC's tools take it: a number and one of the units b k m g t; MiB without one.

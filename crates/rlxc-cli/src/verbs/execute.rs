@@ -28,7 +28,11 @@ impl Run for Execute {
     fn run(self, context: &Context) -> Outcome {
         let mut words = self.words;
         let mut container = context.container(&mut words)?;
-        self.shared.apply(&mut container)?;
+        // Keys alone make a container for rlxc, which sees to it that it is one; not for LXC's tool.
+        let unconfigured = context.lxc && container.document.is_none();
+        if !unconfigured {
+            self.shared.apply(&mut container)?;
+        }
         if container.document.is_none() {
             return Err(Failure::new(
                 "Executing a container with no configuration file may crash the host",

@@ -5,7 +5,7 @@ use rlxc::{Container, State};
 use serde_json::{Map, Value, json};
 
 use super::Run;
-use crate::context::{Context, Failure, Outcome};
+use crate::context::{Context, Failure, Manner, Outcome};
 use crate::output::{Format, humanize, print_value, safe};
 
 /// Options of `info`.
@@ -43,7 +43,22 @@ struct Link {
 
 impl Run for Info {
     fn run(mut self, context: &Context) -> Outcome {
-        let mut container = context.bare(&mut self.words)?;
+        let word = context.common.name.as_ref().or(self.words.first());
+        let nobody = word.map(|name| format!("{} doesn't exist", safe(name)));
+        let mut container = match (context.bare(&mut self.words), nobody) {
+            (Ok(container), _) => container,
+            // A name that cannot be one is nobody's.
+            (Err(_), Some(nobody)) if context.lxc => {
+                return Err(Failure::of(Manner::Plain, nobody));
+            }
+            (Err(failure), _) => return Err(failure),
+        };
+        if context.lxc
+            && let Some(file) = &context.common.rcfile
+            && container.load_config(Some(file)).is_err()
+        {
+            return Err(Failure::of(Manner::Plain, "Failed to load rcfile"));
+        }
         let state = container.state();
         let running = !matches!(state, Ok(State::Stopped));
         if !running && !container.is_defined() {
@@ -85,7 +100,6 @@ impl Info {
             .filter(|on| **on)
             .count()
             == 1
-            && self.config.is_empty()
             && !self.stats;
         let bare = self.no_humanize && single;
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());

@@ -83,30 +83,36 @@ impl Run for Ls {
 /// What is asked for, at every level of nesting.
 struct Query {
     ls: Ls,
+    lxc: bool,
     columns: Vec<Column>,
     fancy: bool,
-    groups: Vec<String>,
+    groups: Option<Vec<String>>,
     /// `Err`: a pattern that is none, which matches nothing, as in LXC
     pattern: Option<Result<Regex, rlxc_sys::regex::BadPattern>>,
 }
 
 impl Ls {
     fn query(&self, context: &Context) -> Result<Rc<Query>, Failure> {
-        let pattern = self
-            .filter
-            .as_ref()
-            .or(context.common.name.as_ref())
-            .or(self.words.first());
+        // LXC's tool looks at a single word only, and at no -n.
+        let word = match (self.words.as_slice(), context.lxc) {
+            ([word], _) | ([word, ..], false) => Some(word),
+            _ => None,
+        };
+        let name = context.common.name.as_ref().filter(|_| !context.lxc);
+        let pattern = self.filter.as_ref().or(name).or(word);
         Ok(Rc::new(Query {
             ls: self.clone(),
+            lxc: context.lxc,
             columns: self.columns()?,
             fancy: self.fancy || context.common.format != Format::Table,
-            groups: self
-                .groups
-                .iter()
-                .flat_map(|list| list.split(','))
-                .map(str::to_owned)
-                .collect(),
+            // An empty list is one too: then any group will do.
+            groups: (!self.groups.is_empty()).then(|| {
+                let words = self.groups.iter().flat_map(|list| list.split(','));
+                words
+                    .filter(|word| !word.is_empty())
+                    .map(str::to_owned)
+                    .collect()
+            }),
             pattern: pattern.map(|pattern| Regex::new(pattern)),
         }))
     }
@@ -170,13 +176,16 @@ impl Query {
             rows.retain(|row| ls.wants(row.state));
         }
         let config = [Column::Autostart, Column::Groups, Column::Unprivileged];
-        if !self.groups.is_empty() || on_demand(&config) {
+        if self.groups.is_some() || on_demand(&config) {
             for row in &mut rows {
                 row.read_config(lxcpath);
             }
+        }
+        if let Some(wanted) = &self.groups {
+            // One value may name several.
             let member = |row: &Row| {
-                let own = &row.groups;
-                self.groups.iter().all(|group| own.contains(group))
+                let own: Vec<&str> = row.groups.iter().flat_map(|g| g.split(',')).collect();
+                !own.is_empty() && wanted.iter().all(|group| own.contains(&group.as_str()))
             };
             rows.retain(member);
         }
@@ -241,9 +250,11 @@ impl Query {
 
     /// Names by the cheapest source that the options allow, filtered.
     fn names(&self, lxcpath: &Path) -> Result<Vec<String>, Failure> {
+        let lxc = self.lxc;
         let missing_is_empty = |list: rlxc::Result<Vec<String>>| match list {
             Err(rlxc::Error::Path { source, .. })
-                if source.kind() == std::io::ErrorKind::NotFound =>
+                if source.kind() == std::io::ErrorKind::NotFound
+                    || lxc && source.kind() == std::io::ErrorKind::NotADirectory =>
             {
                 Ok(Vec::new())
             }
@@ -259,7 +270,7 @@ impl Query {
         } else if self.ls.defined {
             missing_is_empty(list_defined(lxcpath))?
         } else {
-            list_all(lxcpath)?
+            missing_is_empty(list_all(lxcpath))?
         };
         Ok(match &self.pattern {
             None => names,

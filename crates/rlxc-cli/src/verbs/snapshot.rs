@@ -68,7 +68,7 @@ impl Run for Snapshot {
                 "ALL" => container.destroy_all_snapshots()?,
                 name => container.destroy_snapshot(name)?,
             }
-        } else if self.list || self.showcomments {
+        } else if self.list || self.showcomments && !context.lxc {
             self.print(&container, context.common.format)?;
         } else {
             with_progress(context, |progress| {

@@ -42,9 +42,9 @@ impl Shared {
     /// A definition that is wrong.
     pub(crate) fn apply(&self, container: &mut Container) -> Result<(), Failure> {
         for define in &self.define {
-            let (key, value) = define
-                .split_once('=')
-                .ok_or_else(|| Failure::new(format!("'{define}' is not of the form KEY=VALUE")))?;
+            let (key, value) = define.split_once('=').ok_or_else(|| {
+                Failure::usage(format!("'{define}' is not of the form KEY=VALUE"))
+            })?;
             container.set_item(key.trim(), value.trim())?;
         }
         let shared = [

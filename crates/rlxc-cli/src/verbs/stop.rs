@@ -51,7 +51,8 @@ impl Run for Stop {
             container.stop()?;
             return Ok(0);
         }
-        if self.nowait {
+        // A timeout of zero waits for nothing, and kills nothing.
+        if self.nowait || (!self.reboot && timeout == Some(Duration::ZERO)) {
             match self.reboot {
                 true => container.reboot()?,
                 false => drop(container.shutdown(Some(Duration::ZERO), |_| true)?),

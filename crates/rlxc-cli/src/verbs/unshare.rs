@@ -5,7 +5,7 @@ use rlxc::config::NamespaceSet;
 use rlxc_namespace::unshare::{Options, parse_user, run};
 
 use super::Run;
-use crate::context::{Context, Failure, Outcome};
+use crate::context::{Context, Failure, Outcome, without_codes};
 
 /// Options of `unshare`.
 #[derive(Debug, Args)]
@@ -78,7 +78,7 @@ impl Run for Unshare {
 /// An error with its cause.
 pub(super) fn failure(error: &rlxc_namespace::Error) -> Failure {
     match std::error::Error::source(error) {
-        Some(cause) => Failure::new(format!("{error}: {cause}")),
+        Some(cause) => Failure::new(without_codes(&format!("{error}: {cause}"))),
         None => Failure::new(error.to_string()),
     }
 }

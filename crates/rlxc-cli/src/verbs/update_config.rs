@@ -1,3 +1,4 @@
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -25,12 +26,22 @@ impl Run for UpdateConfig {
             (Some(file), _) => file,
             (None, Some(name)) => context.lxcpath().join(name).join("config"),
             (None, None) => {
-                context.say(&format!("Usage: {} -c FILE", context.tool));
+                let mut out = std::io::stdout().lock();
+                match context.lxc {
+                    // The script's two lines.
+                    true => writeln!(
+                        out,
+                        "{} -h|--help [-c|--config]\nconfig: the container configuration to update",
+                        context.called
+                    )?,
+                    false => writeln!(out, "Usage: {} NAME | -c FILE", context.tool)?,
+                }
                 return Ok(0);
             }
         };
         let failed = |what: &str, error: std::io::Error| {
-            Failure::new(format!("cannot {what} {}: {error}", file.display()))
+            let text = format!("cannot {what} {}: {error}", file.display());
+            Failure::new(crate::context::without_codes(&text))
         };
         let text = std::fs::read(&file).map_err(|e| failed("read", e))?;
         let converted = update_legacy(&text);
