@@ -220,6 +220,7 @@ fn renew_below(plan: &crate::plan::Plan, root: Root) -> Result<Terminals> {
     let setup = Setup {
         plan,
         root,
+        proc: None,
         idmapped: std::collections::VecDeque::new(),
     };
     let step = "terminals";
