@@ -1,6 +1,6 @@
 //! The caller's part of a start: from a plan to a running monitor.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -71,6 +71,8 @@ pub fn adopt(plan: &Plan, facts: &Facts) -> Result<Started, StartError> {
     let plan = Plan {
         daemonize: true,
         close_all_fds: true,
+        // What was restored from a checkpoint starts as others do after a reboot.
+        restore: None,
         pid_file: plan.pid_file.clone().filter(|path| path.is_absolute()),
         ..plan.clone()
     };

@@ -74,7 +74,7 @@ impl Container {
         if !context.privileged || !journal::is_kept(&context) {
             return;
         }
-        if !matches!(self.state(), Ok(State::Stopped)) {
+        if !matches!(self.state(), Ok(State::Stopped)) || self.outlived_its_monitor() {
             return;
         }
         match Netlink::open() {
@@ -85,6 +85,12 @@ impl Container {
             }
             Err(error) => tracing::warn!("network: {error}"),
         }
+    }
+
+    /// Whether init is known to run on without a monitor: then the links are still its.
+    fn outlived_its_monitor(&self) -> bool {
+        let record = rlxc_runtime::adopt::load(self.lxcpath(), self.name());
+        matches!(record, Ok(Some((facts, _))) if facts.check().is_ok())
     }
 
     /// Kills what runs, removes the cgroups, gives links back to the host under the names they
