@@ -5,6 +5,7 @@
 //! help on standard error, LXC's exit statuses).
 
 mod context;
+pub mod examples;
 mod help_topics;
 pub mod install;
 mod output;

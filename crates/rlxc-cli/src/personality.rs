@@ -77,6 +77,9 @@ pub fn command(verb: &Verb, lxc: bool) -> Command {
             });
         }
     }
+    if !lxc {
+        command = command.after_help(crate::examples::text(verb.name));
+    }
     // Options bring descriptions of their own along; the verb's is the one that counts.
     command
         .about(verb.about)

@@ -152,3 +152,20 @@ fn every_verb_and_topic_has_a_man_page_without_warnings() -> io::Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn every_verb_has_examples_that_it_understands() {
+    for verb in &rlxc_cli::verbs::VERBS {
+        let examples = rlxc_cli::examples::of(verb.name);
+        assert!(!examples.is_empty(), "{}", verb.name);
+        let help = rlxc_cli::command(verb, false)
+            .render_long_help()
+            .to_string();
+        for (call, what) in examples {
+            assert!(help.contains(call) && help.contains(what), "{call}");
+            let words = call.split(' ').skip(1);
+            let parsed = rlxc_cli::command(verb, false).try_get_matches_from(words);
+            assert!(parsed.is_ok(), "{call}: {:?}", parsed.err());
+        }
+    }
+}

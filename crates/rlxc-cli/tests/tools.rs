@@ -163,6 +163,10 @@ fn a_running_container_is_the_same_to_both() -> io::Result<()> {
         "one",
         "lxc.net.0.type = empty\nlxc.group = sql\nlxc.start.auto = 1\nlxc.environment = A=b\n",
     )?;
+    // A container in the container.
+    let inner = place.lxcpath().join("one/rootfs/var/lib/lxc/inner");
+    std::fs::create_dir_all(&inner)?;
+    std::fs::write(inner.join("config"), "lxc.group = deep\n")?;
     place.define(
         "two",
         "lxc.group = sql\nlxc.group = web\nlxc.start.delay = 2\n",
@@ -187,7 +191,13 @@ fn a_running_container_is_the_same_to_both() -> io::Result<()> {
     Ok(())
 }
 
-const LIVE: [&str; 46] = [
+const LIVE: [&str; 52] = [
+    "lxc-ls --nesting",
+    "lxc-ls --nesting -1",
+    "lxc-ls --nesting -f",
+    "lxc-ls --nesting=1 -f -F NAME,STATE,GROUPS",
+    "lxc-ls --nesting=0 -1",
+    "lxc-ls --nesting --running -1",
     "lxc-ls",
     "lxc-ls -1",
     "lxc-ls -f",

@@ -138,6 +138,62 @@ fn the_full_screen_sorts_freezes_enters_and_kills() -> io::Result<()> {
 }
 
 #[test]
+fn a_signal_gives_the_terminal_back_before_it_ends_or_stops_the_program() -> io::Result<()> {
+    if let Some(what) = missing().or((!has_tmux()).then_some("tmux")) {
+        println!("skipped: {what}");
+        return Ok(());
+    }
+    let place = Place::new("top-signal")?;
+    let lxcpath = place.lxcpath().display().to_string();
+    let ours = place.ours("lxc-top").display().to_string();
+    for (number, (program, first)) in [
+        (format!("{RLXC} top"), "running · by NAME"),
+        (ours, "TOTAL 0"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for signal in ["TERM", "HUP", "INT"] {
+            let file = place.dir.join(format!("pid-{number}-{signal}"));
+            // What stty says tells whether the terminal is as it was.
+            let command = format!(
+                "sh -c 'echo $$ >{}; exec {program} -P {lxcpath} -d 1'; echo ended $?; stty -a | grep -ow -- -icanon; stty -a | grep -ow -- -echo; echo looked; sleep 60",
+                file.display()
+            );
+            let screen = Terminal::open(&format!("sig{number}{signal}"), 120, 24, &command)?;
+            screen.shows(first);
+            let pid: i32 = std::fs::read_to_string(&file)?.trim().parse().unwrap_or(0);
+            assert!(pid > 1);
+            let signal: nix::sys::signal::Signal =
+                format!("SIG{signal}").parse().map_err(io::Error::other)?;
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal)?;
+            screen.shows(&format!("ended {}", 128 + signal as i32));
+            screen.shows("looked");
+            let shown = screen.screen();
+            assert!(
+                !shown.contains("-icanon") && !shown.contains("-echo"),
+                "{shown}"
+            );
+        }
+    }
+    // Stopped, the terminal is the shell's; continued, the screen is there again.
+    let command = format!(
+        "bash --norc -i -c 'set -m; {RLXC} top -P {lxcpath} -d 1; echo stopped; stty -a | grep -ow -- -icanon; fg; echo end; sleep 60'"
+    );
+    let screen = Terminal::open("sigstop", 120, 24, &command)?;
+    screen.shows("running · by NAME");
+    screen.keys(&["C-z"])?;
+    assert!(eventually(|| screen.screen().contains("running · by NAME")));
+    screen.keys(&["r"])?;
+    screen.shows("(reversed)");
+    screen.keys(&["q"])?;
+    screen.shows("stopped");
+    screen.shows("end");
+    assert!(!screen.screen().contains("-icanon"), "{}", screen.screen());
+    Ok(())
+}
+
+#[test]
 fn lxc_top_shows_lxcs_screen_and_the_same_figures() -> io::Result<()> {
     if let Some(what) = missing().or((!has_tmux()).then_some("tmux")) {
         println!("skipped: {what}");

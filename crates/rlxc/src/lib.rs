@@ -28,6 +28,7 @@ mod list;
 mod mount;
 mod network;
 mod recover;
+mod remedy;
 mod rename;
 mod restore;
 mod snapshot;

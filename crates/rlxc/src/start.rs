@@ -102,6 +102,7 @@ impl Container {
                 Ok(started)
             }
             Err(error) => {
+                let error = crate::remedy::with_advice(error);
                 self.record_failure(&error);
                 Err(error.into())
             }

@@ -87,13 +87,17 @@ impl Run for Autostart {
             print_value(context.common.format, &rows.into())?;
             return Ok(0);
         }
-        for entry in chosen {
-            match self.act(&entry, &lxcpath, context) {
-                Ok(true) => done += 1,
-                Ok(false) => {}
-                Err(failure) => {
-                    context.report(&failure);
-                    failed += 1;
+        // Those of the same order end together: each may take its whole timeout.
+        let together = ends && !self.list;
+        for group in chosen.chunk_by(|a, b| together && a.order == b.order) {
+            for result in self.act_all(group, &lxcpath, context) {
+                match result {
+                    Ok(true) => done += 1,
+                    Ok(false) => {}
+                    Err(failure) => {
+                        context.report(&failure);
+                        failed += 1;
+                    }
                 }
             }
         }
@@ -111,6 +115,27 @@ impl Autostart {
         let running =
             Container::without_config(&entry.name, Some(lxcpath)).is_ok_and(|c| c.is_running());
         running == (self.shutdown || self.kill || self.reboot)
+    }
+
+    /// As [`Autostart::act`] with each, at once.
+    fn act_all(
+        &self,
+        entries: &[AutostartEntry],
+        lxcpath: &Path,
+        context: &Context,
+    ) -> Vec<Result<bool, Failure>> {
+        if let [one] = entries {
+            return vec![self.act(one, lxcpath, context)];
+        }
+        std::thread::scope(|scope| {
+            let act = |entry| scope.spawn(move || self.act(entry, lxcpath, context));
+            let running: Vec<_> = entries.iter().map(act).collect();
+            let end = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+                let died = |_| Err(Failure::new("the thread of a container has died"));
+                thread.join().unwrap_or_else(died)
+            };
+            running.into_iter().map(end).collect()
+        })
     }
 
     /// Whether something was done with the container.

@@ -17,6 +17,7 @@ mod config_policy;
 mod console;
 mod copy;
 mod create;
+mod denials;
 mod destroy;
 mod device;
 mod doctor;
@@ -263,6 +264,7 @@ pub static VERBS: [Verb; 32] = [
     },
     Verb {
         lxc: false,
+        lists: true,
         ..verb::<explain::Explain>(
             "explain",
             "NAME",

@@ -3,7 +3,10 @@
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use rlxc::terminal::RawMode;
 
 use super::Top;
 use super::sample::{Sample, Wanted};
@@ -13,8 +16,20 @@ use crate::output::safe;
 /// Redrawn every `delay`, or at a key.
 pub(super) fn screen(mut top: Top, lxcpaths: &[PathBuf], delay: Duration) -> Outcome {
     let stdin = std::io::stdin();
-    let _raw = rlxc::terminal::RawMode::enter(stdin.as_fd())
+    let raw = RawMode::enter(stdin.as_fd())
         .map_err(|error| Failure::new(format!("Failed to setup terminal: {error}")))?;
+    // RawMode gives back what it found when this function ends, not when a signal ends the program.
+    let again = Mutex::new(Some(raw));
+    let again = Arc::new(again);
+    let (leave, enter) = (Arc::clone(&again), Arc::clone(&again));
+    super::signals::watch(
+        move || drop(leave.lock().ok().and_then(|mut raw| raw.take())),
+        move || {
+            if let Ok(mut raw) = enter.lock() {
+                *raw = RawMode::enter(std::io::stdin().as_fd()).ok();
+            }
+        },
+    );
     loop {
         let size = rlxc_sys::tty::window_size(stdin.as_fd()).ok();
         let rows = size.map_or(24, |size| usize::from(size.rows));
@@ -26,6 +41,7 @@ pub(super) fn screen(mut top: Top, lxcpaths: &[PathBuf], delay: Duration) -> Out
         match key_until(Instant::now() + delay) {
             Some(b'q' | 3) => {
                 write!(std::io::stdout(), "\r\n")?;
+                drop(again.lock().ok().and_then(|mut raw| raw.take()));
                 return Ok(0);
             }
             Some(b'r') => top.reverse = !top.reverse,

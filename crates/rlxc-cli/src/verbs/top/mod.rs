@@ -4,6 +4,7 @@ mod classic;
 mod sample;
 #[cfg(feature = "tui")]
 mod screen;
+mod signals;
 #[cfg(feature = "tui")]
 mod view;
 #[cfg(feature = "tui")]

@@ -2,13 +2,18 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use ratatui::DefaultTerminal;
 use rlxc::{Container, State};
 
 use super::Top;
+use super::signals::Taken;
 use super::view::{self, COLUMNS, Picture};
 use super::watch::{Key, Track, Watch};
 use crate::context::{Failure, Outcome};
@@ -23,10 +28,18 @@ pub(super) fn run(top: &Top, lxcpaths: &[PathBuf], delay: Duration) -> Outcome {
     let mut app = App::new(top, lxcpaths, delay);
     app.watch.look()?;
     let mut terminal = ratatui::try_init().map_err(failed)?;
+    let leave = || drop(ratatui::try_restore());
+    app.taken = super::signals::watch(leave, || drop(take_again()));
     let shown = app.show(&mut terminal);
     // The terminal may be gone; then there is nothing to restore.
     let _ = ratatui::try_restore();
     shown.map(|()| 0)
+}
+
+/// Takes the terminal again after a stop.
+fn take_again() -> std::io::Result<()> {
+    crossterm::terminal::enable_raw_mode()?;
+    crossterm::execute!(std::io::stdout(), crossterm::terminal::EnterAlternateScreen)
 }
 
 /// What the keys do at the moment.
@@ -57,6 +70,7 @@ struct App {
     mode: Mode,
     message: String,
     colours: bool,
+    taken: Arc<Taken>,
 }
 
 impl App {
@@ -71,6 +85,7 @@ impl App {
             filter: String::new(),
             mode: Mode::Normal,
             message: String::new(),
+            taken: Arc::default(),
             colours: std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
         }
     }
@@ -78,6 +93,9 @@ impl App {
     fn show(&mut self, terminal: &mut DefaultTerminal) -> Result<(), Failure> {
         let mut next = Instant::now() + self.delay;
         loop {
+            if self.taken.again() {
+                terminal.clear()?;
+            }
             self.draw(terminal)?;
             let left = next.saturating_duration_since(Instant::now());
             if event::poll(left)? {
@@ -146,6 +164,11 @@ impl App {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         if control && key.code == KeyCode::Char('c') {
             return Ok(false);
+        }
+        if control && key.code == KeyCode::Char('z') {
+            // No signal comes of it in raw mode.
+            kill(Pid::this(), Signal::SIGTSTP).map_err(std::io::Error::from)?;
+            return Ok(true);
         }
         if control && key.code == KeyCode::Char('l') {
             terminal.clear()?;
@@ -283,12 +306,14 @@ impl App {
             return Ok(());
         }
         ratatui::try_restore()?;
+        self.taken.lent.store(true, Ordering::Relaxed);
         let status = Command::new("/proc/self/exe")
             .arg("attach")
             .arg("-P")
             .arg(&lxcpath)
             .args(["-n", &name])
             .status();
+        self.taken.lent.store(false, Ordering::Relaxed);
         *terminal = ratatui::try_init()?;
         terminal.clear()?;
         self.message = match status {
