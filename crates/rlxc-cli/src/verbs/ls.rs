@@ -223,8 +223,13 @@ impl Query {
             };
             // This program has a single thread, so that the child may do what it likes.
             let query = Rc::clone(self);
+            // LXC's tool looks for -P's path in there too.
+            let place = match self.lxc {
+                true => lxcpath.to_owned(),
+                false => rlxc::default_lxcpath(),
+            };
             let list = move || {
-                let rows = query.rows(&rlxc::default_lxcpath(), depth);
+                let rows = query.rows(&place, depth);
                 let json = rows.ok().and_then(|rows| serde_json::to_vec(&rows).ok());
                 let written = json.map(|json| theirs.write_all(&json));
                 i32::from(!matches!(written, Some(Ok(()))))
