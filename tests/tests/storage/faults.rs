@@ -338,6 +338,71 @@ fn without_space_nothing_is_left_and_the_error_says_so() {
     assert_eq!(sum(&host, "a/rootfs"), before);
 }
 
+/// Where copies share their file system with the original, which fills up.
+#[test]
+fn a_full_file_system_ends_each_operation_and_harms_nothing() {
+    for kind in [Kind::Btrfs, Kind::Overlay] {
+        let Some(host) = Host::new(kind) else {
+            continue;
+        };
+        if kind == Kind::Overlay {
+            // Not on the machine's own.
+            let path = host.lxcpath().display().to_string();
+            ok(&host.sh(&format!("mount -t tmpfs -o size=12M none {path}")));
+        }
+        host.create("a");
+        let large = host.path("large").display().to_string();
+        ok(&host.sh(&format!("head -c 4M /dev/urandom > {large}")));
+        // A template that writes more than there is room for.
+        let big = host.path("big").display().to_string();
+        let text = format!(
+            "{}\nfor n in 1 2 3 4 5 6 7 8; do cat {large} {large} > $r/large$n; done\n",
+            crate::host::TEMPLATE
+        );
+        std::fs::write(&big, text).unwrap();
+        ok(&host.sh(&format!("chmod 755 {big}")));
+        let path = host.lxcpath().display().to_string();
+        if kind == Kind::Btrfs {
+            let fill = "head -c 600M /dev/zero > fill || true; sync; truncate -s -8M fill; sync";
+            ok(&host.sh(&format!("cd {path}; {fill}")));
+        }
+        let mut args = host.create_args("b");
+        args.iter_mut()
+            .filter(|word| word.ends_with("/template"))
+            .for_each(|word| word.clone_from(&big));
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let full = host.rlxc("create", &args);
+        assert!(!full.status.success() && !host.has("b"), "{}", said(&full));
+        // A copy file by file.
+        ok(&host.sh(&format!(
+            "rm -f {path}/fill; sync; cat {large} > {path}/one"
+        )));
+        let inner = match kind {
+            Kind::Overlay => "overlay/delta",
+            _ => "rootfs",
+        };
+        ok(&host.sh(&format!("mv {path}/one {path}/a/{inner}/one")));
+        if kind == Kind::Btrfs {
+            let fill = "head -c 600M /dev/zero > fill || true; sync; truncate -s -3M fill; sync";
+            ok(&host.sh(&format!("cd {path}; {fill}")));
+        } else {
+            ok(&host.sh(&format!("cd {path}; head -c 3M /dev/zero > fill")));
+        }
+        let to = match kind {
+            // Reflinks would need no room.
+            Kind::Btrfs => &["-B", "loop", "-L", "60M"][..],
+            _ => &[],
+        };
+        let copy = host.rlxc("copy", &[&["-n", "a", "-N", "b"][..], to].concat());
+        assert!(!copy.status.success() && !host.has("b"), "{}", said(&copy));
+        assert!(said(&copy).contains("pace"), "{}", said(&copy));
+        ok(&host.sh(&format!("cmp {large} {path}/a/{inner}/one; rm {path}/fill")));
+        assert_eq!(host.inside("a", "cat /file"), "one\n");
+        ok(&host.rlxc("destroy", &["-n", "a"]));
+        assert_eq!(ok(&host.sh(&format!("ls -A {path}"))), "");
+    }
+}
+
 #[test]
 fn a_backing_file_that_vanished_can_still_be_destroyed() {
     for kind in [Kind::Loop, Kind::Btrfs, Kind::Dir] {

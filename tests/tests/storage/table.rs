@@ -4,19 +4,58 @@ use rlxc_tests::{ok, said};
 
 use crate::host::{Host, Kind};
 
+/// A row of the table: what was shown to work, printed when the test ends, however it ends.
+struct Row {
+    kind: Kind,
+    cells: Vec<String>,
+}
+
+impl Row {
+    fn new(kind: Kind) -> Self {
+        let cells = Vec::new();
+        Self { kind, cells }
+    }
+
+    fn works(&mut self, operation: &str) {
+        self.cells.push(format!("{operation}: yes"));
+    }
+
+    fn refused(&mut self, operation: &str) {
+        self.cells.push(format!("{operation}: refused, as by LXC"));
+    }
+}
+
+impl Drop for Row {
+    fn drop(&mut self) {
+        let end = match std::thread::panicking() {
+            true => " | the next one FAILED",
+            false => "",
+        };
+        println!(
+            "table: {} | {}{end}",
+            self.kind.name(),
+            self.cells.join(" | ")
+        );
+    }
+}
+
 /// create, start, copy, snapshot copy, snapshot, restore in place and elsewhere, rename, destroy.
 fn every_operation(kind: Kind) {
     let Some(host) = Host::new(kind) else {
         return;
     };
+    let mut row = Row::new(kind);
     host.create("a");
+    row.works("create");
     assert_eq!(host.inside("a", "cat /file /etc/hostname"), "one\na\n");
     host.inside("a", "echo 1 > /state");
+    row.works("start");
 
     ok(&host.rlxc("copy", &["-n", "a", "-N", "full"]));
     assert_eq!(host.inside("full", "cat /etc/hostname /state"), "full1\n");
     host.inside("full", "echo changed > /file");
     assert_eq!(host.inside("a", "cat /file"), "one\n");
+    row.works("copy");
 
     let shared = host.rlxc("copy", &["-n", "a", "-N", "thin", "-s"]);
     if kind == Kind::Loop {
@@ -24,8 +63,10 @@ fn every_operation(kind: Kind) {
         assert!(!shared.status.success());
         assert!(said(&shared).contains("cannot share"), "{}", said(&shared));
         assert!(!host.has("thin"));
+        row.refused("snapshot copy");
     } else {
         ok(&shared);
+        row.works("snapshot copy");
         assert_eq!(host.inside("thin", "cat /etc/hostname /state"), "thin1\n");
         host.inside("thin", "echo thin > /file");
         assert_eq!(host.inside("a", "cat /file"), "one\n");
@@ -43,13 +84,14 @@ fn every_operation(kind: Kind) {
         host.create("a");
         host.inside("a", "echo 1 > /state");
     }
-    snapshots(&host);
+    snapshots(&host, &mut row);
 
     ok(&host.rlxc("copy", &["-n", "full", "-R", "-N", "other"]));
     assert!(!host.has("full"));
     let expected = "other\nchanged\n";
     let seen = host.inside("other", "cat /etc/hostname; echo; cat /file");
     assert_eq!(seen, expected);
+    row.works("rename");
     ok(&host.rlxc("destroy", &["-n", "other"]));
     ok(&host.rlxc("destroy", &["-s", "-n", "a"]));
     let left = ok(&host.sh(&format!("ls -A {}", host.lxcpath().display())));
@@ -65,10 +107,12 @@ fn every_operation(kind: Kind) {
         }
         _ => {}
     }
+    row.works("destroy");
 }
 
-fn snapshots(host: &Host) {
+fn snapshots(host: &Host, row: &mut Row) {
     ok(&host.rlxc("snapshot", &["-n", "a"]));
+    row.works("snapshot");
     host.inside("a", "echo 2 > /state; echo > /came; rm /bin/stat; mv /etc /moved; mkdir /etc; echo a > /etc/hostname");
     let changes = ok(&host.rlxc("snapshot", &["diff", "a", "snap0"]));
     let expected = "~ /bin\n- /bin/stat\n+ /came\n~ /etc/hostname\n+ /moved\n~ /state\n";
@@ -79,6 +123,7 @@ fn snapshots(host: &Host) {
             .fold(text.to_owned(), |t, line| t.replace(line, ""))
     };
     assert_eq!(without(&changes), without(expected), "{:?}", host.kind);
+    row.works("snapshot diff");
     host.inside("a", "ln -s busybox /bin/stat; rm /came; rm -r /moved");
     ok(&host.rlxc("snapshot", &["-n", "a"]));
     host.inside("a", "echo 3 > /state");
@@ -89,6 +134,7 @@ fn snapshots(host: &Host) {
     assert_eq!(host.inside("a", "cat /etc/hostname /state"), "a1\n");
     ok(&host.rlxc("snapshot", &["-n", "a", "-r", "snap1", "-N", "b"]));
     assert_eq!(host.inside("b", "cat /etc/hostname /state"), "b2\n");
+    row.works("restore");
     let refused = host.rlxc("destroy", &["-n", "a"]);
     assert!(said(&refused).contains("a has "), "{}", said(&refused));
     ok(&host.rlxc("destroy", &["-n", "b"]));
@@ -158,6 +204,7 @@ fn copies_go_from_every_kind_of_storage_to_every_other() {
                 "cat /d/g; stat -c '%a %h' /d/f; stat -c %a /d; ls / | grep -c file || true",
             );
             assert_eq!(seen, "x\n644 2\n2751\n0\n", "{name}");
+            println!("table: {from} to {to} | copy: yes");
             ok(&host.rlxc("destroy", &["-n", &name]));
         }
     }
