@@ -208,7 +208,8 @@ fn data_sets_that_we_made_are_removed_by_lxc() {
     if !peer() {
         return;
     }
-    // LXC cannot mount what a FUSE daemon serves; what needs no mount works.
+    // LXC cannot mount what a FUSE daemon serves (each of its copies is mounted in the end, and removed when that fails);
+    // what needs no mount works: listing, and removing copies, snapshots and containers.
     let Some(host) = Host::new(Kind::Zfs) else {
         return;
     };
@@ -217,6 +218,14 @@ fn data_sets_that_we_made_are_removed_by_lxc() {
     // The daemon lets go of what was unmounted a moment later; LXC does not try again.
     std::thread::sleep(std::time::Duration::from_millis(1500));
     ok(&host.lxc("destroy", &["-n", "b"]));
+    ok(&host.rlxc("snapshot", &["-n", "a"]));
+    let list = |of_lxc: bool| match of_lxc {
+        true => ok(&host.lxc("snapshot", &["-n", "a", "-L"])),
+        false => ok(&host.rlxc("snapshot", &["-n", "a", "-L"])),
+    };
+    assert_eq!(list(true), list(false));
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    ok(&host.lxc("snapshot", &["-n", "a", "-d", "snap0"]));
     ok(&host.lxc("destroy", &["-n", "a"]));
     let sets = ok(&host.sh(&format!("zfs list -H -t all -o name -r {}", host.pool())));
     assert_eq!(sets.lines().count(), 1, "{sets}");
