@@ -97,6 +97,10 @@ fn find(dir: &Path, found: &mut Vec<PathBuf>) {
 impl Drop for Delegated {
     fn drop(&mut self) {
         for dir in &self.0 {
+            // A failed test leaves its containers running.
+            let mut processes = Command::new("sh");
+            let script = "kill -9 $(find \"$0\" -name cgroup.procs -exec cat {} +) 2>/dev/null";
+            let _ = processes.args(["-c", script]).arg(dir).status();
             let mut find = Command::new("find");
             find.arg(dir).args(["-depth", "-type", "d", "-delete"]);
             for _ in 0..100 {
@@ -193,6 +197,50 @@ fn in_a_delegated_subtree_it_is_limited_owned_by_its_root_and_removed() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     assert_eq!(delegated.containers(), Vec::<PathBuf>::new());
+}
+
+/// Here cgroup2 is one hierarchy of many; with it alone mounted the layout is a pure one, though with
+/// few controllers.
+#[test]
+fn a_caller_in_the_way_of_its_own_cgroup2_is_moved_aside_and_limited() {
+    let Some(place) = Place::new(Actor::UserWithIds) else {
+        return;
+    };
+    let Some(delegated) = Delegated::new("rlxc-cg-aside", uid_of(&place)) else {
+        rlxc_tests::skipped("mounted cgroups");
+        return;
+    };
+    let has_hugetlb = |dir: &&PathBuf| {
+        let offered = std::fs::read_to_string(dir.join("cgroup.controllers"));
+        offered.is_ok_and(|offered| offered.contains("hugetlb"))
+    };
+    let Some(dir) = delegated.0.iter().find(has_hugetlb) else {
+        rlxc_tests::skipped("a cgroup2 with the hugetlb controller");
+        return;
+    };
+    configure(&place, "aside", "lxc.cgroup2.hugetlb.2MB.max = 4M\n");
+    let command = place.command(rlxc_tests::bin_dir().join("rlxc"));
+    let script = format!(
+        "umount -R -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && cd /sys/fs/cgroup/rlxc-cg-aside && \
+         echo $$ > cgroup.procs && export HOME=/home/rlxc-ids && \
+         \"$@\" start -P {0} -n aside && cat /proc/self/cgroup && \
+         sed s/^/controllers:/ cgroup.subtree_control",
+        place.path().display()
+    );
+    let mut outer = Command::new("unshare");
+    outer.args(["-m", "--propagation", "private", "sh", "-c", &script, "sh"]);
+    outer.arg(command.get_program()).args(command.get_args());
+    outer.env_remove("XDG_RUNTIME_DIR");
+    let started = rlxc_tests::run(outer.stdin(std::process::Stdio::null()));
+    let text = ok(&started);
+    let payload = dir.join("lxc.payload.aside");
+    let limit = std::fs::read_to_string(payload.join("hugetlb.2MB.max")).unwrap_or_default();
+    let monitor = std::fs::read_to_string(dir.join("lxc.monitor.aside/cgroup.procs"));
+    ok(&place.rlxc("stop", &["-k", "-n", "aside"]));
+    assert_eq!(limit.trim(), "4194304", "{}: {text}", payload.display());
+    assert!(monitor.is_ok_and(|pids| pids.lines().count() == 1));
+    assert!(text.contains("0::/rlxc-cg-aside/init"), "{text}");
+    assert!(text.contains("controllers:hugetlb"), "{text}");
 }
 
 #[test]

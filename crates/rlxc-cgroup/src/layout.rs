@@ -1,5 +1,6 @@
 //! The machine's cgroup hierarchies, from mountinfo and /proc/PID/cgroup.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -80,17 +81,40 @@ impl Layout {
     /// The layout that these texts describe.
     #[must_use]
     pub fn parse(mountinfo: &str, own: &str, init: &str) -> Self {
-        let mut hierarchies: Vec<Hierarchy> = Vec::new();
+        // With the ids of the mounts that each is mounted on, its own first.
+        let mut visible: Vec<(Vec<u32>, Hierarchy)> = Vec::new();
+        let mut parents: HashMap<u32, u32> = HashMap::new();
         for line in mountinfo.lines() {
-            // A later mount on the same place hides the earlier one, whatever it is.
-            if let Some(place) = line.split(' ').nth(4).map(unescape) {
-                hierarchies.retain(|h| h.mount != Path::new(&place));
+            let mut fields = line.split(' ');
+            let mut id = || fields.next()?.parse::<u32>().ok();
+            let (Some(id), Some(parent)) = (id(), id()) else {
+                continue;
+            };
+            parents.insert(id, parent);
+            // A later mount hides what is at its place and below it, but for what is mounted on it
+            // (the root and others may be listed after what was moved into them).
+            if let Some(place) = fields.nth(2).map(unescape) {
+                let place = Path::new(&place);
+                visible.retain(|(on, h)| {
+                    on.contains(&id) || place == Path::new("/") || !h.mount.starts_with(place)
+                });
             }
-            if let Some(found) = parse_mount(line, own, init)
-                && !hierarchies
-                    .iter()
-                    .any(|h| h.version == found.version && h.controllers == found.controllers)
-            {
+            if let Some(found) = parse_mount(line, own, init) {
+                let mut on = vec![id];
+                while let Some(next) = on.last().and_then(|last| parents.get(last)) {
+                    if on.contains(next) {
+                        break;
+                    }
+                    on.push(*next);
+                }
+                visible.push((on, found));
+            }
+        }
+        let mut hierarchies: Vec<Hierarchy> = Vec::new();
+        for (_, found) in visible {
+            let same =
+                |h: &Hierarchy| h.version == found.version && h.controllers == found.controllers;
+            if !hierarchies.iter().any(same) {
                 hierarchies.push(found);
             }
         }
@@ -269,6 +293,22 @@ mod tests {
         let own = "2:cpu,cpuacct:/x\n1:name=systemd:/\n0::/\n";
         let layout = Layout::parse(&format!("{V2}{tmpfs}{V1}"), own, own);
         assert_eq!(layout.mode, Mode::Legacy);
+    }
+
+    #[test]
+    fn what_is_below_a_later_mount_is_hidden_unless_it_is_mounted_on_it() {
+        let own = "2:cpu,cpuacct:/x\n1:name=systemd:/\n0::/\n";
+        let below = V2.replace("cgroup rw", "cgroup/unified rw");
+        let over = V2.replace("30 23", "50 31");
+        let layout = Layout::parse(&format!("{V1}{below}{over}"), own, own);
+        assert_eq!(layout.mode, Mode::Unified);
+        assert_eq!(layout.hierarchies[0].mount, Path::new("/sys/fs/cgroup"));
+        // Moved into a /sys and a / that are listed later.
+        let moved = "31 23 0:24 / /sys/fs/cgroup rw - tmpfs none rw\n";
+        let later = "23 20 0:5 / /sys rw - sysfs sysfs rw\n20 1 8:1 / / rw - ext4 /dev/sda1 rw\n";
+        let layout = Layout::parse(&format!("{moved}{V1}{later}"), own, own);
+        assert_eq!(layout.mode, Mode::Legacy);
+        assert_eq!(layout.hierarchies.len(), 2);
     }
 
     #[test]
