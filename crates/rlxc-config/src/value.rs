@@ -137,7 +137,10 @@ pub(crate) fn size(value: &str) -> Result<u64> {
     } else {
         number
     };
-    let number = uint64(number).map_err(|_| wrong())?;
+    // A signed number to strtoll: zero may have a minus.
+    let unsigned = number.trim_start().strip_prefix('-');
+    let unsigned = unsigned.filter(|digits| digits.starts_with('0') && uint64(digits) == Ok(0));
+    let number = uint64(unsigned.unwrap_or(number)).map_err(|_| wrong())?;
     i64::try_from(number)
         .ok()
         .and_then(|n| n.unsigned_abs().checked_mul(factor))
@@ -299,6 +302,8 @@ mod tests {
     fn sizes_ignore_one_letter_suffixes() {
         assert_eq!(size("1M"), Ok(1));
         assert_eq!(size("3 mB"), Ok(3 << 20));
+        assert_eq!((size("-0"), size(" -0x0 MB")), (Ok(0), Ok(0)));
+        assert!(size("-1").is_err() && size("- 0").is_err() && size("-+0").is_err());
         assert!(size("1XB").is_err());
         assert!(size("99999999999999GB").is_err());
         assert_eq!(buffer_size("3 MB"), Ok(4 << 20));

@@ -109,11 +109,10 @@ fn clear(c: &mut Config, rest: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What LXC lists for `get_keys("lxc.net.N")`; `None` if there is no such network.
+/// What LXC lists for `get_keys("lxc.net.N")`, and for any key below it; `None` if there is no such
+/// network.
 pub(crate) fn keys_of(c: &Config, rest: &str) -> Option<Vec<&'static str>> {
-    let (index, None) = split(rest)? else {
-        return None;
-    };
+    let (index, _) = split(rest)?;
     let nic = c.net.get(&index)?;
     let mut keys = vec!["type", "script.up", "script.down"];
     if nic.kind != NicKind::Empty || nic.untyped {

@@ -161,6 +161,55 @@ const RULES: &[(&str, Rule, Then)] = &[
         Then::Stop,
     ),
     (
+        "5.0.2 takes only spaces and tabs for blanks around keys and values, 7.0.0 whatever isspace does",
+        |before, step, _, _| {
+            before
+                .iter()
+                .map(|(step, _)| step)
+                .chain([step])
+                .any(|step| matches!(step, Step::Load(text) if text.contains('\u{b}')))
+        },
+        Then::Stop,
+    ),
+    (
+        "5.0.2 reads a network's number up to the first byte that is no digit, and clears one beyond the largest; here such a key is unknown",
+        |before, step, _, _| {
+            let odd = ["lxc.net.0x1", "lxc.net.1a", "lxc.net.2147483647"];
+            before
+                .iter()
+                .map(|(step, _)| step)
+                .chain([step])
+                .any(|step| match step {
+                    Step::Load(text) => odd.iter().any(|key| text.contains(key)),
+                    Step::Set(key, _) | Step::Get(key) | Step::Clear(key) => {
+                        odd.iter().any(|odd| key.starts_with(odd))
+                    }
+                    Step::Keys(_) | Step::Save => false,
+                })
+        },
+        Then::Stop,
+    ),
+    (
+        "5.0.2 removes all lines that begin with lxc.cgroup when that is cleared, also those whose values stay",
+        |before, step, ours, theirs| {
+            let cleared = before.iter().any(|(step, _)| match step {
+                Step::Set(key, value) => value.is_empty() && key == "lxc.cgroup",
+                Step::Clear(key) => key == "lxc.cgroup",
+                Step::Load(text) => text.contains("lxc.cgroup"),
+                _ => false,
+            });
+            // Random digits of addresses differ by nature.
+            let other = |line: &&str| !line.starts_with("lxc.cgroup") && !line.contains("hwaddr");
+            *step == Step::Save
+                && cleared
+                && text(ours)
+                    .lines()
+                    .filter(other)
+                    .eq(text(theirs).lines().filter(other))
+        },
+        Then::Stop,
+    ),
+    (
         "5.0.2 removes the lines of other keys that begin alike: lxc.net.1 and lxc.net.10, lxc.net and lxc.network",
         |before, step, ours, theirs| {
             let cleared = before.iter().any(|(step, _)| match step {
@@ -172,6 +221,7 @@ const RULES: &[(&str, Rule, Then)] = &[
                 ["lxc.netx", "lxc.network", "lxc.net.10", "lxc.net.00"]
                     .iter()
                     .any(|key| line.starts_with(key))
+                    || line.contains("hwaddr")
             };
             *step == Step::Save
                 && cleared

@@ -72,6 +72,68 @@ const ANY: &[&str] = &[
     "2147483648",
     "-2147483649",
     "18446744073709551615",
+    "18446744073709551616",
+    "-18446744073709551615",
+    "0xffffffffffffffff",
+    "07777777777777777777777",
+    "-0",
+    "--1",
+    "00",
+    "0b1",
+    "1_000",
+    "root",
+    "nobody",
+    "  lead",
+    "trail  ",
+    "' a '",
+    "\" a\"",
+    "'a",
+    "a'",
+    "\"a'",
+    "a\tb",
+    "\t",
+    "\u{a0}x",
+    "\u{b}x",
+    "'\"'",
+    "=",
+    "= a",
+    "#",
+    "# a",
+];
+/// Roots of trees: what is cleared here takes others with it.
+const TREES: &[&str] = &[
+    "lxc.net",
+    "lxc.net.0",
+    "lxc.net.1",
+    "lxc.net.10",
+    "lxc.hook",
+    "lxc.cgroup2",
+    "lxc.cgroup",
+    "lxc.sysctl",
+    "lxc.proc",
+    "lxc.prlimit",
+    "lxc.cap.drop",
+    "lxc.environment",
+    "lxc.mount.entry",
+    "lxc.mount",
+    "lxc.idmap",
+    "lxc.namespace",
+    "lxc.namespace.share",
+    "lxc.log",
+];
+/// Numbers of networks as nobody writes them.
+const INDICES: &[&str] = &[
+    "2147483646",
+    "2147483647",
+    "4294967296",
+    "18446744073709551616",
+    " 0",
+    "+1",
+    "0x1",
+    "0.",
+    "00",
+    "1a",
+    "",
 ];
 const BOOL: &[&str] = &["0", "1", "1", "", "2", "yes"];
 const NUMBER: &[&str] = &["0", "7", "0x1f", "-3", "", "12k"];
@@ -448,6 +510,24 @@ const PREFIXES: &[&str] = &[
     "lxc.tty",
     "lxc.init",
     "lxc.log",
+    "lxc",
+    "lxc.",
+    "lxc.net.",
+    "lxc.net.0.type",
+    "lxc.net.0.veth",
+    "lxc.net.10",
+    "lxc.net.007",
+    "lxc.net.-1",
+    "lxc.net.x",
+    "lxc.cgroup2",
+    "lxc.hook.start",
+    "lxc.mount.auto",
+    "lxc.namespace",
+    "lxc.sysctl",
+    "lxc.prlimit",
+    "lxc.time",
+    "lxc.group",
+    "lxc.ephemeral",
 ];
 
 fn key_and_value(random: &mut Random, focus: usize) -> (String, String) {
@@ -459,7 +539,10 @@ fn key_and_value(random: &mut Random, focus: usize) -> (String, String) {
             NET[random.below(NET.len())]
         };
         let indices = if random.below(8) == 0 { 7 } else { 3 };
-        let index = ["0", "1", "0", "10", "007", "-1", "x"][random.below(indices)];
+        let index = match random.below(40) {
+            0 => random.pick(INDICES),
+            _ => ["0", "1", "0", "10", "007", "-1", "x"][random.below(indices)],
+        };
         if random.below(24) == 0 {
             (format!("lxc.net.{index}"), &["", "x"][..])
         } else {
@@ -515,9 +598,13 @@ pub(crate) fn sequence(random: &mut Random) -> Vec<Step> {
     } else {
         file(random, focus)
     })];
+    let saves = random.below(4) == 0;
     for _ in 0..2 + random.below(14) {
         let (key, value) = key_and_value(random, focus);
-        let last = match random.below(20) {
+        if saves {
+            steps.push(Step::Save);
+        }
+        let last = match random.below(21) {
             0 => Step::Load(file(random, focus)),
             1..=9 => {
                 steps.push(Step::Set(key.clone(), value));
@@ -529,6 +616,17 @@ pub(crate) fn sequence(random: &mut Random) -> Vec<Step> {
                 Step::Get(key)
             }
             16 => Step::Keys(random.pick(PREFIXES).to_owned()),
+            17 => {
+                let tree = random.pick(TREES).to_owned();
+                steps.push(match random.below(2) {
+                    0 => Step::Clear(tree.clone()),
+                    _ => Step::Set(tree.clone(), String::new()),
+                });
+                Step::Get(match random.below(2) {
+                    0 => tree,
+                    _ => key,
+                })
+            }
             _ => Step::Save,
         };
         steps.push(last);
