@@ -1,5 +1,6 @@
 //! Rows of the comparison about storage: copy, snapshot copy, destroy, each on a file system of its own in memory.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -227,36 +228,50 @@ pub(super) fn measure(place: &Path, ours: &Side, theirs: &Side) -> Result<(), St
     let sides = [ours, theirs];
     let full = ["-n", "a", "-N", "b"];
     let snapshot = ["-n", "a", "-N", "b", "-s"];
-    if let Some(disk) = Disk::new(place, "btrfs")? {
-        let subvolumes = disk.mount.join("subvolumes");
+    let failures = RefCell::new(Vec::new());
+    let failed = |what: &str, error: &str| {
+        println!("failed: {what}: {error}");
+        failures.borrow_mut().push(what.to_owned());
+    };
+    let on = |fstype: &str, part: &dyn Fn(&Path) -> Result<(), String>| {
+        let Some(disk) = Disk::new(place, fstype)? else {
+            return Ok(());
+        };
+        // The other parts have their figures all the same.
+        if let Err(error) = part(&disk.mount) {
+            failed(fstype, &error);
+        }
+        Ok::<_, String>(())
+    };
+    on("btrfs", &|disk| {
+        let subvolumes = disk.join("subvolumes");
         container(&subvolumes, "btrfs")?;
         rows("btrfs, snapshot", &subvolumes, &snapshot, sides, &clock)?;
         rows("btrfs", &subvolumes, &full, sides, &clock)?;
-        let dirs = disk.mount.join("dirs");
+        let dirs = disk.join("dirs");
         container(&dirs, "dir")?;
-        rows("dir on btrfs, reflinks", &dirs, &full, sides, &clock)?;
+        rows("dir on btrfs, reflinks", &dirs, &full, sides, &clock)
+    })?;
+    on("ext4", &|disk| {
+        container(disk, "dir")?;
+        rows("overlay on dir", disk, &snapshot, sides, &clock)?;
+        rows("dir on ext4", disk, &full, sides, &clock)?;
+        against_tools(disk, ours, &clock)
+    })?;
+    if let Err(error) = zfs::rows(place, ours, &clock) {
+        failed("zfs", &error);
     }
-    if let Some(disk) = Disk::new(place, "ext4")? {
-        container(&disk.mount, "dir")?;
-        rows("overlay on dir", &disk.mount, &snapshot, sides, &clock)?;
-        rows("dir on ext4", &disk.mount, &full, sides, &clock)?;
-        against_tools(&disk.mount, ours, &clock)?;
+    on("xfs", &|disk| {
+        container(disk, "dir")?;
+        rows("dir on xfs, reflinks", disk, &full, sides, &clock)?;
+        rows("overlay on dir on xfs", disk, &snapshot, sides, &clock)
+    })?;
+    on("ext4", &|disk| {
+        container(disk, "loop")?;
+        rows("loop", disk, &full, sides, &clock)
+    })?;
+    match failures.borrow().as_slice() {
+        [] => Ok(()),
+        parts => Err(format!("storage rows failed on {}", parts.join(", "))),
     }
-    zfs::rows(place, ours, &clock)?;
-    if let Some(disk) = Disk::new(place, "xfs")? {
-        container(&disk.mount, "dir")?;
-        rows("dir on xfs, reflinks", &disk.mount, &full, sides, &clock)?;
-        rows(
-            "overlay on dir on xfs",
-            &disk.mount,
-            &snapshot,
-            sides,
-            &clock,
-        )?;
-    }
-    if let Some(disk) = Disk::new(place, "ext4")? {
-        container(&disk.mount, "loop")?;
-        rows("loop", &disk.mount, &full, sides, &clock)?;
-    }
-    Ok(())
 }

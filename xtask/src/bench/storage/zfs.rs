@@ -74,7 +74,7 @@ pub(super) fn rows(place: &Path, ours: &Side, clock: &Clock) -> Result<(), Strin
     std::fs::create_dir_all(dir.join("rootfs")).map_err(|e| e.to_string())?;
     let (name, rootfs) = (&pool.name, dir.join("rootfs"));
     shell(&format!(
-        "zfs create -o mountpoint={} {name}/a; zfs mount {name}/a || true; zfs unmount {name}/a; \
+        "zfs create -o mountpoint={} {name}/a; zfs mount {name}/a 2>/dev/null || true; zfs unmount {name}/a; \
          zfs set canmount=noauto {name}/a",
         rootfs.display()
     ))?;
@@ -82,11 +82,15 @@ pub(super) fn rows(place: &Path, ours: &Side, clock: &Clock) -> Result<(), Strin
     std::fs::write(dir.join("config"), text).map_err(|e| e.to_string())?;
     // With its name kept nothing has to be written into the copy, and so nothing mounted, as by hand.
     let snapshot = ["-n", "a", "-N", "b", "-s", "-K"];
+    let at = lxcpath.join("t");
     let by_hand = format!(
-        "zfs snapshot -r {name}/a@t; zfs clone -p -o canmount=noauto -o mountpoint=/nonexistent/t {name}/a@t {name}/t"
+        "zfs snapshot -r {name}/a@t; zfs clone -p -o canmount=noauto -o mountpoint={} {name}/a@t {name}/t",
+        at.display()
     );
+    // The daemon lets go of what was unmounted a moment later.
     let end_by_hand = format!(
-        "zfs unmount {name}/t 2>/dev/null || true; zfs destroy -r {name}/t; zfs destroy {name}/a@t"
+        "zfs unmount {name}/t 2>/dev/null || true; for i in $(seq 40); do zfs destroy -r {name}/t 2>/dev/null && break; sleep 0.05; done; \
+         zfs destroy {name}/a@t"
     );
     let mut times = [const { Vec::new() }; 4];
     let mut last = Duration::ZERO;
