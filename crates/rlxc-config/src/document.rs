@@ -1,6 +1,8 @@
 //! A configuration as text and as typed values, kept in step.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::Path;
 
 use crate::config::Config;
@@ -18,13 +20,8 @@ use crate::value;
 
 const INCLUDE: &str = "lxc.include";
 
-/// Where a value was given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Assignment {
-    pub(crate) key: String,
-    /// `None`: by [`Document::set`]
-    pub(crate) at: Option<Location>,
-}
+/// Where each key was given, in order; `None`: by [`Document::set`].
+pub(crate) type Origins = BTreeMap<String, Vec<Option<Location>>>;
 
 /// A container's configuration: the text as written and the [`Config`] that it means.
 ///
@@ -38,7 +35,7 @@ pub(crate) struct Assignment {
 pub struct Document {
     text: Text,
     config: Config,
-    origins: Option<Vec<Assignment>>,
+    origins: Option<Origins>,
     v1_limits: V1Limits,
     warnings: Vec<Warning>,
     /// Refused numbers that LXC's getter shows all the same.
@@ -64,7 +61,7 @@ impl Document {
     /// Like [`Self::new`], and remembers where each value comes from (for [`Self::effective`]).
     pub fn with_origins() -> Self {
         Self {
-            origins: Some(Vec::new()),
+            origins: Some(Origins::new()),
             ..Self::default()
         }
     }
@@ -104,8 +101,8 @@ impl Document {
         self.text.bytes()
     }
 
-    pub(crate) fn assignments(&self) -> &[Assignment] {
-        self.origins.as_deref().unwrap_or_default()
+    pub(crate) fn origins(&self) -> Origins {
+        self.origins.clone().unwrap_or_default()
     }
 
     /// Adds a file: its values to the typed configuration, its lines to the text.
@@ -266,12 +263,15 @@ impl Document {
         };
         if value.is_empty() {
             let below = format!("{key}.");
-            origins.retain(|a| a.key != key && !a.key.starts_with(&below));
+            let all = (Bound::Included(below.as_str()), Bound::Unbounded);
+            let members = origins.range::<str, _>(all).map(|(name, _)| name);
+            let members = members.take_while(|name| name.starts_with(&below));
+            for member in members.cloned().collect::<Vec<_>>() {
+                origins.remove(&member);
+            }
+            origins.remove(key);
         } else if key != INCLUDE {
-            origins.push(Assignment {
-                key: key.to_owned(),
-                at: at(),
-            });
+            origins.entry(key.to_owned()).or_default().push(at());
         }
     }
 
@@ -386,7 +386,7 @@ impl Document {
 
     /// Forgets everything: values, text, and which file was read first.
     pub fn clear_all(&mut self) {
-        let origins = self.origins.as_ref().map(|_| Vec::new());
+        let origins = self.origins.as_ref().map(|_| Origins::new());
         *self = Self {
             origins,
             v1_limits: self.v1_limits,

@@ -1,12 +1,11 @@
 //! What holds in the end, and where it was said.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::config::{Config, Gateway, Nic, NicKind, Pairs, VethMode};
-use crate::document::{Assignment, Document};
+use crate::document::Document;
 use crate::error::Location;
 use crate::keys::net::{SUBKEYS, fresh_kind};
 use crate::keys::{KEY_TABLE, KeyRow, mount};
@@ -75,16 +74,11 @@ fn quoted(value: &str) -> String {
     }
 }
 
-type Origins = HashMap<String, Vec<Option<Location>>>;
-
 impl Document {
     /// Every key with the value that holds, in the order of the key table. With `all` also keys at
     /// their default, else only those that were set or differ from it.
     pub fn effective(&self, all: bool) -> Vec<Effective> {
-        let mut origins = Origins::new();
-        for Assignment { key, at } in self.assignments() {
-            origins.entry(key.clone()).or_default().push(at.clone());
-        }
+        let mut origins = self.origins();
         let defaults = Config::default();
         let mut list = Vec::new();
         let mut add = |key: String, value: Option<String>, default: &str| {
@@ -304,6 +298,26 @@ mod tests {
             of("lxc.cgroup2.a").to_string(),
             "# c:5\nlxc.cgroup2.a = 1\n# c:6\nlxc.cgroup2.a = 2"
         );
+    }
+
+    #[test]
+    fn what_was_cleared_has_no_origin_any_more() {
+        let mut document = Document::with_origins();
+        let text =
+            b"lxc.net.1.type = veth\nlxc.net.1.mtu = 9\nlxc.net.10.type = veth\nlxc.net.1 =\n\
+            lxc.net.1.type = phys\nlxc.hook.start = a\nlxc.hook =\n";
+        document.load_text(Path::new("c"), text).unwrap();
+        let list = document.effective(false);
+        let origins: Vec<_> = list
+            .iter()
+            .flat_map(|e| {
+                e.origins
+                    .iter()
+                    .flatten()
+                    .map(|at| (e.key.as_str(), at.line))
+            })
+            .collect();
+        assert_eq!(origins, [("lxc.net.1.type", 5), ("lxc.net.10.type", 3)]);
     }
 
     #[test]
