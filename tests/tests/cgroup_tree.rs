@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use rlxc_tests::{Actor, Place, ok, peer, rootfs, said};
 
+/// Both tests look at the whole of what is below one cgroup.
+static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 /// What a configuration is to show.
 struct Case {
     name: &'static str,
@@ -303,6 +306,7 @@ fn config(place: &Place, case: &Case, maps: &str) -> String {
 
 #[test]
 fn tree_and_values_are_those_that_lxc_makes() {
+    let _alone = ALONE.lock();
     let Some(place) = Place::new(Actor::Root) else {
         return;
     };
@@ -401,6 +405,7 @@ fn with_conf(place: &Place, program: &str, first: &[&str], args: &[&str]) -> Out
 
 #[test]
 fn patterns_and_controllers_of_lxc_conf_make_the_tree_that_lxc_makes() {
+    let _alone = ALONE.lock();
     let Some(place) = Place::new(Actor::Root) else {
         return;
     };
