@@ -596,6 +596,8 @@ fn none_shares_the_network_of_the_starter() {
 
 /// A user's containers, their nics made by the setuid program `theirs` or ours.
 fn rootless_with_quota(theirs: bool) {
+    // LXC's program counts nics that the kernel has not deleted yet.
+    let wait = theirs;
     let Some(place) = own_network(Actor::UserWithIds) else {
         return;
     };
@@ -650,7 +652,9 @@ fn rootless_with_quota(theirs: bool) {
     assert!(!second.status.success());
     assert!(said(&second).contains("uota"), "{}", said(&second));
     ok(&place.rlxc("stop", &["-k", "-n", "rlxc-net-u1"]));
-    wait_for_links(&before);
+    if wait {
+        wait_for_links(&before);
+    }
     ok(&start("rlxc-net-u2"));
     ok(&place.rlxc("stop", &["-k", "-n", "rlxc-net-u2"]));
     wait_for_links(&before);

@@ -16,6 +16,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::sys::stat::{Mode, umask};
@@ -24,6 +25,7 @@ use rlxc_network::netlink::{Link, LinkKind, NewLink, Target};
 use rlxc_network::{Netlink, names, ovs};
 
 use database::{Database, Record};
+use usernet::Allotment;
 
 const USAGE: &str = "\
 Usage: lxc-user-nic create LXCPATH NAME PID TYPE BRIDGE [NICNAME]
@@ -124,14 +126,7 @@ fn create(pid: &str, kind: &str, bridge: &str, name: Option<&str>) -> Result<(),
             caller.user
         ));
     }
-    let mut database = open_database(&mut host)?;
-    let free = allotments
-        .iter()
-        .find(|a| database.count(&a.owner, kind, bridge) < a.number);
-    let owner = free
-        .ok_or_else(|| "Quota reached".to_owned())?
-        .owner
-        .clone();
+    let (mut database, owner) = reserve(&mut host, &allotments, kind, bridge)?;
     let bridge_link = match bridge {
         "none" => None,
         name => Some(host.link(name).map_err(|e| chain(&e))?.ok_or_else(|| {
@@ -167,6 +162,46 @@ fn create(pid: &str, kind: &str, bridge: &str, name: Option<&str>) -> Result<(),
             Err(text)
         }
     }
+}
+
+/// Locks the database and finds the allotment that the nic goes to.
+///
+/// Nics of a container that has just stopped may still be there, since nobody waits for the kernel
+/// to delete them: they do not count. Whoever is let go a moment after the stop (its monitor's
+/// descriptor of the namespace) gets that moment, without the lock.
+fn reserve(
+    host: &mut Netlink,
+    allotments: &[Allotment],
+    kind: &str,
+    bridge: &str,
+) -> Result<(Database, String), String> {
+    for pause in [0, 20] {
+        std::thread::sleep(Duration::from_millis(pause));
+        let mut database = open_database(host)?;
+        let room = |database: &Database| {
+            let free = |a: &&Allotment| database.count(&a.owner, kind, bridge) < a.number;
+            allotments.iter().find(free).map(|a| a.owner.clone())
+        };
+        if let Some(owner) = room(&database) {
+            return Ok((database, owner));
+        }
+        let theirs = |record: &&Record| allotments.iter().any(|a| a.owner == record.owner);
+        let records = database.records.iter().filter(theirs);
+        for nic in records.map(|r| r.nic.clone()).collect::<Vec<_>>() {
+            let link = host.link(&nic).map_err(|e| chain(&e))?;
+            if let Some(link) = link
+                && host.is_orphan(&link).unwrap_or(false)
+            {
+                database
+                    .remove(&nic)
+                    .map_err(|e| format!("cannot write the database: {e}"))?;
+            }
+        }
+        if let Some(owner) = room(&database) {
+            return Ok((database, owner));
+        }
+    }
+    Err("Quota reached".to_owned())
 }
 
 /// The host's end: `vethUID_XXXX`, so that an administrator sees whose it is.

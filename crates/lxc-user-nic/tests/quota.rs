@@ -84,6 +84,24 @@ cat /run/lxc/nics | wc -l
 }
 
 #[test]
+fn nics_of_a_container_that_has_just_stopped_do_not_count() {
+    let script = r#"
+echo 'nobody veth br0 2' >/etc/lxc/lxc-usernet
+for round in 1 2 3 4; do
+    $USER $OURS create /p c1 $PID veth br0 xx2 | cut -d: -f1
+    $USER $OURS create /p c1 $PID veth br0 xx3 | cut -d: -f1
+    $USER $OURS create /p c1 $PID veth br0 xx4
+    kill -9 $PID; wait $PID 2>/dev/null
+    sleeper
+done
+grep -c . /run/lxc/nics
+"#;
+    let Some(text) = run(script) else { return };
+    assert_eq!(text.matches("xx2\nxx3\n").count(), 4, "{text}");
+    assert_eq!(text.matches("Quota reached").count(), 4, "{text}");
+}
+
+#[test]
 fn group_rules_count_when_the_users_own_are_used_up() {
     let script = r#"
 printf 'nobody veth br0 1\n@nogroup veth br0 1\n# four words of comment\n' >/etc/lxc/lxc-usernet

@@ -331,6 +331,18 @@ impl Netlink {
         self.request(delete(index, name))
     }
 
+    /// Whether `link` is the end of a pair whose other end's namespace is on its way out: nobody is
+    /// in it and nothing holds it, the kernel has only not taken it down yet.
+    ///
+    /// # Errors
+    /// As [`Netlink::request`].
+    pub fn is_orphan(&mut self, link: &Link) -> Result<bool> {
+        match (link.link_netns, link.kind.as_deref()) {
+            (Some(id), Some("veth")) => Ok(!self.namespace_in_use(id)?),
+            _ => Ok(false),
+        }
+    }
+
     /// Whether the namespace with this kernel id is still in use. One whose last process and
     /// descriptor are gone is not, even while the kernel has not taken it down yet.
     ///
