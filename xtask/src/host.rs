@@ -72,6 +72,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/share/lxc/templates/lxc-busybox", "lxc-templates"),
     ("/usr/bin/lxc-test-exit-code", "lxc-tests"),
     ("/usr/bin/sudo", "sudo"),
+    ("/usr/bin/sqfs2tar", "squashfs-tools-ng"),
     ("/usr/share/selinux/devel/Makefile", "selinux-policy-dev"),
     (
         "/usr/lib/python3/dist-packages/lxc/__init__.py",

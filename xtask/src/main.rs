@@ -40,7 +40,8 @@ Usage: cargo xtask <task>
   bench           time rlxc against the installed LXC, in the same run
     --runs N        runs of each command (default 20)
     --config        only loading and editing configurations
-  fuzz            run the fuzz target of the configuration language, with the stable compiler
+  fuzz            run a fuzz target with the stable compiler
+    --target NAME   config (the configuration language, default) or image (archives, indexes, keys)
     --seconds N     for so long (default 60)
   vm-test         run the checks that need pure cgroup2, LVM or AppArmor in a VM (one boot)
     --check TEXT    only checks whose package/test contains TEXT

@@ -33,8 +33,8 @@ pub struct Choice {
     pub variant: String,
 }
 
-/// The archive's names in a slot: LXC's, and that of newer compression.
-const ARCHIVES: [&str; 2] = ["rootfs.tar.xz", "rootfs.tar.zst"];
+/// The archive's names in a slot: LXC's, that of newer compression, that of servers without an archive.
+const ARCHIVES: [&str; 3] = ["rootfs.tar.xz", "rootfs.tar.zst", "rootfs.squashfs"];
 
 impl Slot {
     /// Makes the directories and waits for the lock.
@@ -161,9 +161,10 @@ impl Slot {
         let _ = std::fs::remove_dir_all(&new);
         std::fs::create_dir(&new).map_err(Error::path("make", &new))?;
         metadata.write_to(&new)?;
-        let name = match image.rootfs.path.ends_with(".zst") {
-            true => ARCHIVES[1],
-            false => ARCHIVES[0],
+        let name = match image.rootfs.path.rsplit('.').next() {
+            Some("zst") => ARCHIVES[1],
+            Some("squashfs") => ARCHIVES[2],
+            _ => ARCHIVES[0],
         };
         let put = |name: &str, text: String| {
             let file = new.join(name);

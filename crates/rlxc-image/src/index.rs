@@ -181,7 +181,10 @@ fn newest(name: &str, product: &Product) -> Option<Image> {
             let found = items.find(|(key, item)| item.ftype == wanted || *key == wanted);
             found.and_then(|(_, item)| remote(item))
         };
-        let rootfs = item("root.tar.xz").or_else(|| item("root.tar.zst"));
+        let archive = item("root.tar.xz").or_else(|| item("root.tar.zst"));
+        let rootfs = archive
+            .or_else(|| item("squashfs"))
+            .or_else(|| item("root.squashfs"));
         if let Some((rootfs, meta)) = rootfs.zip(item("lxc.tar.xz"))
             && is_plain_word(build)
         {

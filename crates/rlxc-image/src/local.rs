@@ -20,7 +20,7 @@ pub struct Local {
     /// Path to the metadata for the image
     #[arg(short, long, value_name = "FILE")]
     metadata: Option<PathBuf>,
-    /// Path to the filesystem tree for the image: an archive
+    /// Path to the filesystem tree for the image: an archive, or a squashfs image
     #[arg(short, long, value_name = "FILE")]
     fstree: Option<PathBuf>,
     /// Leave out everything below /dev

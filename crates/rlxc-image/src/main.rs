@@ -37,6 +37,7 @@ fn main() -> ExitCode {
                 .collect();
             return ExitCode::from(unpack::serve(words.get(1..).unwrap_or_default()));
         }
+        Some("squashfs") => return ExitCode::from(unpack::serve_squashfs()),
         Some("put") => return finish(put(&rest)),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use nix::sys::resource::{Resource, setrlimit};
 use serde::{Deserialize, Serialize};
 
-use super::{Layout, Options, Tree, Unpacked, apply};
+use super::{Layout, Options, Tree, Unpacked, apply, squashfs};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
@@ -50,9 +50,19 @@ fn run(
     what: &str,
 ) -> Result<Unpacked> {
     let text = serde_json::to_string(options).map_err(|error| Error::format("options", error))?;
-    let input = archive
-        .try_clone()
-        .map_err(|error| Error::format("a descriptor", error))?;
+    let mut converter = match squashfs::is_one(archive) {
+        true => Some(squashfs::convert(program, archive)?),
+        false => None,
+    };
+    let stream = converter.as_mut().and_then(|child| child.stdout.take());
+    let input = match stream {
+        Some(stream) => Stdio::from(stream),
+        None => Stdio::from(
+            archive
+                .try_clone()
+                .map_err(|error| Error::format("a descriptor", error))?,
+        ),
+    };
     let mut child = Command::new(program)
         .args([VERB, &text])
         .current_dir(target)
@@ -68,6 +78,9 @@ fn run(
     }
     let status = child.wait().map_err(Error::path("wait for", program))?;
     drop(bar);
+    if let Some(converter) = converter {
+        squashfs::finish(converter)?;
+    }
     match serde_json::from_str(&text) {
         Ok(Report::Done(done)) if status.success() => Ok(done),
         Ok(Report::Failed(message)) => Err(Error::Message(message)),
@@ -113,13 +126,17 @@ const CLONE_NEWUTS: u64 = 0x0400_0000;
 const CLONE_NEWIPC: u64 = 0x0800_0000;
 const CLONE_NEWNET: u64 = 0x4000_0000;
 
-fn failed<E: Into<std::io::Error>>(what: &'static str) -> impl FnOnce(E) -> Error {
+pub(super) fn failed<E: Into<std::io::Error>>(what: &'static str) -> impl FnOnce(E) -> Error {
     Error::path(what, ".")
 }
 
-fn confine() -> Result<()> {
+pub(super) fn limit() -> Result<()> {
     setrlimit(Resource::RLIMIT_AS, MEMORY, MEMORY).map_err(failed("limit memory for"))?;
-    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(failed("limit dumps for"))?;
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(failed("limit dumps for"))
+}
+
+fn confine() -> Result<()> {
+    limit()?;
     // Decompressing needs no network; where that cannot be taken away the walls below still stand.
     let _ = rlxc_sys::namespace::unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS);
     nix::unistd::chroot(".").map_err(|error| match error {

@@ -8,11 +8,13 @@ mod child;
 mod glob;
 mod name;
 mod sparse;
+mod squashfs;
 mod stream;
 pub mod tree;
 
 pub use apply::apply;
 pub use child::{confined, serve};
+pub use squashfs::serve_squashfs;
 pub(crate) use stream::Stream;
 pub use stream::{Compression, Limits};
 pub use tree::Tree;

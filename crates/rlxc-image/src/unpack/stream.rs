@@ -30,7 +30,7 @@ impl Compression {
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
             [b'h', b's', b'q', b's', ..] => {
-                return Err("is a squashfs image; use the image's root.tar.xz");
+                return Err("is a squashfs image where an archive is needed");
             }
             [b'B', b'Z', b'h', ..] => return Err("is compressed by bzip2; use gzip, xz or zstd"),
             _ => Self::None,

@@ -8,7 +8,9 @@
 )]
 
 pub mod archive;
+pub mod oci;
 pub mod server;
+pub mod site;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

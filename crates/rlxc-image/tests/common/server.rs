@@ -112,8 +112,10 @@ impl Certificates {
 /// What a client asked.
 #[derive(Debug, Clone)]
 pub struct Request {
+    pub method: String,
     pub path: String,
     pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
 }
 
 impl Request {
@@ -257,7 +259,9 @@ fn serve(
     let mut reader = BufReader::new(&mut tls);
     let mut line = String::new();
     reader.read_line(&mut line)?;
-    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut words = line.split(' ').map(str::to_owned);
+    let method = words.next().unwrap_or_default();
+    let path = words.next().unwrap_or_default();
     let mut headers = Vec::new();
     loop {
         let mut line = String::new();
@@ -267,8 +271,19 @@ fn serve(
         };
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
+    let length = headers
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length = length.and_then(|(_, value)| value.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body)?;
     drop(reader);
-    let request = Request { path, headers };
+    let request = Request {
+        method,
+        path,
+        headers,
+        body,
+    };
     seen.lock().unwrap().push(request.clone());
     let reply = handler(&request);
     let mut head = format!(
