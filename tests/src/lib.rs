@@ -237,6 +237,14 @@ impl Place {
         ok(&self.rlxc("create", &["-n", name, "-f", &file, "-t", &template]));
     }
 
+    /// The host's id of root in this place's containers; `None` where it is root itself.
+    #[must_use]
+    pub fn first_id(&self) -> Option<u32> {
+        let user = self.user.as_ref()?;
+        let ranges = user.ranges.filter(|_| self.actor == Actor::UserWithIds);
+        Some(ranges.map_or(user.uid, |[uids, _]| uids.0))
+    }
+
     /// The lines `lxc.idmap` of this place's containers.
     #[must_use]
     pub fn id_maps(&self) -> String {

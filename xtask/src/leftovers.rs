@@ -1,6 +1,9 @@
 //! What a test run must not leave behind: processes, mounts, cgroups, links, loop devices.
+//!
+//! An ordinary user answers for what belongs to it: everything else is others' work meanwhile.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 /// A picture of the machine, taken before and after the suite.
@@ -12,9 +15,11 @@ impl Snapshot {
     pub(crate) fn take() -> Self {
         let mut seen = BTreeSet::new();
         processes(&mut seen);
-        mounts(&mut seen);
-        links(&mut seen);
-        loop_devices(&mut seen);
+        if crate::host::is_root() {
+            mounts(&mut seen);
+            links(&mut seen);
+            loop_devices(&mut seen);
+        }
         cgroups(Path::new("/sys/fs/cgroup"), 0, &mut seen);
         Self(seen)
     }
@@ -23,6 +28,12 @@ impl Snapshot {
     pub(crate) fn since(&self, before: &Self) -> Vec<String> {
         self.0.difference(&before.0).cloned().collect()
     }
+}
+
+/// Whether the thing at `path` is this user's to answer for.
+fn is_own(path: &Path) -> bool {
+    let own = crate::host::effective_uid();
+    own == Some(0) || std::fs::metadata(path).is_ok_and(|meta| Some(meta.uid()) == own)
 }
 
 /// Monitors and our own helper programs; other programs come and go without us.
@@ -35,6 +46,9 @@ fn processes(seen: &mut BTreeSet<String>) {
         else {
             continue;
         };
+        if !is_own(&entry.path()) {
+            continue;
+        }
         let Ok(line) = std::fs::read(entry.path().join("cmdline")) else {
             continue;
         };
@@ -106,7 +120,7 @@ fn cgroups(folder: &Path, depth: u32, seen: &mut BTreeSet<String>) {
         }
         let path = entry.path();
         // LXC 5 and 7 themselves leave lxc.pivot behind.
-        if depth > 0 && !path.ends_with("lxc.pivot") {
+        if depth > 0 && !path.ends_with("lxc.pivot") && is_own(&path) {
             seen.insert(format!("cgroup {}", path.display()));
         }
         if depth < 3 {

@@ -17,9 +17,7 @@ impl User {
         std::fs::write(&template, crate::host::TEMPLATE).unwrap();
         let mode = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(&template, mode).unwrap();
-        let config = format!(
-            "lxc.idmap = u 0 {FIRST} 65536\nlxc.idmap = g 0 {FIRST} 65536\nlxc.net.0.type = empty\n"
-        );
+        let config = format!("{}lxc.net.0.type = empty\n", place.id_maps());
         std::fs::write(place.path().join("user.conf"), config).unwrap();
         Some(Self(place))
     }
@@ -59,7 +57,8 @@ fn every_operation(backend: &str) {
         "overlay" => "a/overlay/delta/file",
         _ => "a/rootfs/file",
     };
-    assert_eq!(std::fs::metadata(user.path(file)).unwrap().uid(), FIRST);
+    let owner = std::fs::metadata(user.path(file)).unwrap().uid();
+    assert_eq!(Some(owner), user.0.first_id());
     assert_eq!(user.inside("a", "cat /file /etc/hostname"), "one\na\n");
     user.inside(
         "a",

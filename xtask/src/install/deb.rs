@@ -145,7 +145,8 @@ exit 0
 
 impl Package {
     fn pack(&self, layout: &Layout, options: &Options, out: &Path) -> Result<PathBuf, String> {
-        let staging = host::root().join("target/xtask-deb").join(self.name);
+        let staging = format!("target/xtask-deb/{}/{}", std::process::id(), self.name);
+        let staging = host::root().join(staging);
         let _ = fs::remove_dir_all(&staging);
         fs::create_dir_all(&staging).map_err(|e| format!("{}: {e}", staging.display()))?;
         let mut own = Layout::default();
@@ -173,6 +174,7 @@ impl Package {
             .args(compression);
         dpkg.arg(&staging).arg(&file);
         let done = dpkg.output().map_err(|e| format!("dpkg-deb: {e}"))?;
+        let _ = fs::remove_dir_all(&staging);
         match done.status.success() {
             true => Ok(file),
             false => Err(String::from_utf8_lossy(&done.stderr).trim().to_owned()),

@@ -26,13 +26,25 @@ pub(crate) enum Item {
 #[derive(Debug, Default)]
 pub(crate) struct Layout {
     pub(crate) items: BTreeMap<PathBuf, Item>,
+    /// Where generated files are until they are copied
+    scratch: Option<PathBuf>,
+}
+
+impl Drop for Layout {
+    fn drop(&mut self) {
+        if let Some(dir) = &self.scratch {
+            let _ = fs::remove_dir_all(dir);
+        }
+    }
 }
 
 impl Layout {
     /// Reads the lists and the tree.
     pub(crate) fn collect(options: &Options) -> Result<Self, String> {
         let mut layout = Self::default();
-        let scratch = host::root().join("target/xtask-install");
+        // Of this run alone: another may be at it.
+        let scratch = host::root().join(format!("target/xtask-install/{}", std::process::id()));
+        layout.scratch = Some(scratch.clone());
         for what in ["man", "completions", "list"] {
             let dir = scratch.join(what);
             let _ = fs::remove_dir_all(&dir);
