@@ -98,7 +98,7 @@ fn with_lxc_options(verb: &Verb, mut command: Command) -> Command {
         .arg(help.short('?').short_alias('h'))
         .arg(flag("usage", "Print the options in short").display_order(order(1)))
         .arg(flag("version", "Print the version").display_order(order(2)));
-    let mut foreign = vec!["format", "dry_run", "timings", "ready"];
+    let mut foreign = vec!["format", "dry_run", "timings", "ready", "no_pty"];
     if APART.contains(&verb.name) {
         foreign.extend(COMMON.iter().take(5));
     }

@@ -78,7 +78,12 @@ fn look(sabotage: &str) -> io::Result<(Vec<String>, String, Vec<String>)> {
 }
 
 /// What is broken, how, what is found, and whether it is mended.
-const SABOTAGES: [(&str, &str, bool); 18] = [
+const SABOTAGES: [(&str, &str, bool); 19] = [
+    (
+        "truncate -s 200M $PLACE/home/.local/share/lxc/c/c.log",
+        "has grown beyond 100 MiB",
+        false,
+    ),
     (
         "echo 0 > $PLACE/n; mount --bind $PLACE/n /proc/sys/user/max_user_namespaces",
         "user.max_user_namespaces forbids",

@@ -24,6 +24,9 @@ fn advice(error: &StartError) -> Option<String> {
         ("network", _) if about("there is no network interface") && !about("bridge") => {
             "`ip link` lists the host's interfaces: correct lxc.net.N.link"
         }
+        ("mount /proc" | "mount /sys", Some(Errno::EPERM)) => {
+            "the kernel refuses a new one where parts of the old one are hidden, as in a container: give the outer container `lxc.mount.auto = proc:rw sys:rw` and lxc.apparmor.allow_nesting = 1"
+        }
         ("mount entry", Some(Errno::ENODEV)) => {
             "the kernel knows no such file system: correct the entry's third word, or load the module"
         }
@@ -97,6 +100,8 @@ mod tests {
         };
         let enoent = Some(Errno::ENOENT as i32);
         assert!(failed("rootfs", "/x", enoent).is_some_and(|r| r.contains("lxc.rootfs.path")));
+        let eperm = Some(Errno::EPERM as i32);
+        assert!(failed("mount /proc", "proc", eperm).is_some_and(|r| r.contains("nesting")));
         assert!(failed("start hook", "/x", None).is_some_and(|r| r.contains("by hand")));
         assert_eq!(failed("something else", "", None), None);
         let told = StartError::new("rootfs", "", "text").remedy("own");

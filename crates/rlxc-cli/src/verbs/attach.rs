@@ -35,6 +35,9 @@ pub(crate) struct Attach {
     /// Keep the environment (default)
     #[arg(long)]
     keep_env: bool,
+    /// Give the program the caller's own terminal instead of a new one in the container
+    #[arg(long)]
+    no_pty: bool,
     /// Write the terminal's output to FILE as well
     #[arg(short = 'L', long, value_name = "FILE")]
     pty_log: Option<PathBuf>,
@@ -153,7 +156,7 @@ impl Attach {
         let terminal = std::io::stdin().is_terminal()
             || std::io::stdout().is_terminal()
             || std::io::stderr().is_terminal();
-        if terminal {
+        if terminal && !self.no_pty {
             options.flags |= flags::TERMINAL;
         }
         Ok(options)

@@ -25,6 +25,7 @@ mod execute;
 mod explain;
 mod freeze;
 mod info;
+mod limit_words;
 mod ls;
 mod ls_cells;
 mod monitor;

@@ -12,7 +12,7 @@ pub(crate) struct Set {
     /// With --live: change the configuration file too
     #[arg(long)]
     persist: bool,
-    /// The container, then KEY=VALUE; an empty value clears a key
+    /// The container, then KEY=VALUE, or memory=2G, cpu=150%, pids=500; an empty value clears a key
     #[arg(value_name = "NAME|KEY=VALUE", hide = true)]
     words: Vec<String>,
 }
@@ -31,7 +31,11 @@ impl Run for Set {
             let (key, value) = word
                 .split_once('=')
                 .ok_or_else(|| Failure::new(format!("'{word}' is not of the form KEY=VALUE")))?;
-            changes.push((key.trim(), value.trim()));
+            let (key, value) = (key.trim(), value.trim());
+            match super::limit_words::keys(key, value)? {
+                Some(pairs) => changes.extend(pairs),
+                None => changes.push((key.to_owned(), value.to_owned())),
+            }
         }
         for (key, value) in &changes {
             // A limit is replaced, not set a second time.

@@ -31,7 +31,39 @@ pub(super) fn look(lxcpath: &Path, whom: &Whom) -> Vec<Finding> {
     ];
     findings.extend(mount_options(lxcpath));
     findings.extend(forwarding());
+    findings.extend(large_logs(lxcpath));
     findings
+}
+
+/// From here on a log is worth a word.
+const LARGE_LOG: u64 = 100 << 20;
+
+/// Logs that nobody rotates: LXC's default one of each container, and the common directory's.
+fn large_logs(lxcpath: &Path) -> Option<Finding> {
+    let common = Path::new(paths::LOCALSTATEDIR).join("log/lxc");
+    let mut dirs: Vec<PathBuf> = vec![common];
+    let entries = std::fs::read_dir(lxcpath).into_iter().flatten().flatten();
+    dirs.extend(entries.map(|entry| entry.path()));
+    let files = dirs.iter().flat_map(std::fs::read_dir).flatten().flatten();
+    let large = files.filter(|entry| {
+        let is_log = entry.path().extension().is_some_and(|end| end == "log");
+        let meta = entry.metadata();
+        is_log && meta.is_ok_and(|meta| meta.is_file() && meta.len() >= LARGE_LOG)
+    });
+    let paths: Vec<String> = large
+        .map(|entry| entry.path().display().to_string())
+        .collect();
+    let first = paths.first()?;
+    let wrong = match paths.len() {
+        1 => format!("{first} has grown beyond 100 MiB"),
+        count => format!("{first} and {} more have grown beyond 100 MiB", count - 1),
+    };
+    let remedy = format!(
+        "truncate -s 0 {}\nand raise lxc.log.level, or let logrotate take them with copytruncate",
+        paths.join(" ")
+    );
+    let why = "nothing else keeps them from filling the disk";
+    Some(finding("log files", Some(warning(wrong, why, remedy))))
 }
 
 fn user_namespaces() -> Finding {
