@@ -78,7 +78,7 @@ fn bytes(text: &str) -> Option<u64> {
     };
     let number: f64 = digits.parse().ok()?;
     let size = number * (1_u64 << shift) as f64;
-    (size >= 1.0 && size < 9e18).then_some(size as u64)
+    (1.0..9e18).contains(&size).then_some(size as u64)
 }
 
 /// Microseconds of each period: from a percentage, or a number of CPUs.
@@ -89,7 +89,9 @@ fn quota(text: &str) -> Option<u64> {
     };
     let quota = cpus * PERIOD as f64;
     // The kernel takes no less than a millisecond.
-    (quota >= 1000.0 && quota < 1e12).then_some(quota.round() as u64)
+    (1000.0..1e12)
+        .contains(&quota)
+        .then_some(quota.round() as u64)
 }
 
 #[cfg(test)]
