@@ -89,9 +89,18 @@ fn store_at(created: &Created, path: &Path) -> Result<()> {
     let new = path.with_extension("new");
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
-    options
-        .custom_flags(nix::libc::O_NOFOLLOW)
-        .open(&new)
+    options.custom_flags(nix::libc::O_NOFOLLOW);
+    let opened = options.open(&new).or_else(|error| {
+        // Another container's end may just have removed the directory.
+        match (error.kind(), path.parent()) {
+            (ErrorKind::NotFound, Some(directory)) => {
+                fs::create_dir_all(directory)?;
+                options.open(&new)
+            }
+            _ => Err(error),
+        }
+    });
+    opened
         .and_then(|mut file| std::io::Write::write_all(&mut file, &text))
         .and_then(|()| fs::rename(&new, path))
         .map_err(failed)
@@ -126,7 +135,11 @@ fn erase(path: &Path) -> Result<()> {
             path: path.to_owned(),
             source,
         }),
-        _ => Ok(()),
+        _ => {
+            // The lxcpath's, once it is empty.
+            let _ = path.parent().map(fs::remove_dir);
+            Ok(())
+        }
     }
 }
 
@@ -210,7 +223,7 @@ mod tests {
         assert_eq!(read, created);
         fs::write(&path, b"{ damaged").unwrap();
         assert!(recover_at(&mut netlink, &context, None, &path).is_empty());
-        assert!(!path.exists());
+        assert!(!path.exists() && !path.parent().unwrap().exists());
         assert!(recover_at(&mut netlink, &context, None, &path).is_empty());
         fs::remove_dir_all(&dir).unwrap();
     }
