@@ -3,9 +3,7 @@
 
 mod common;
 
-use std::process::Command;
-
-use common::{Place, dropped_in, here, lacks, text};
+use common::{Place, dropped_in, here, lacks, sandboxed, text};
 
 #[test]
 fn the_python_binding_runs_on_the_library() {
@@ -18,11 +16,11 @@ fn the_python_binding_runs_on_the_library() {
     }
     let drop = dropped_in("python");
     let place = Place::new("python");
-    let output = Command::new("/usr/bin/python3")
+    let output = sandboxed(&drop, "timeout")
+        .args(["100", "/usr/bin/python3"])
         .arg(here().join("tests/binding.py"))
         .arg(place.path())
         .arg(here().join("../../templates/lxc-busybox"))
-        .env("LD_LIBRARY_PATH", drop.path())
         .output()
         .unwrap();
     let said = text(&output);
