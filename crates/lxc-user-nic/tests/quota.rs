@@ -118,6 +118,8 @@ cut -d' ' -f1-3 /run/lxc/nics
     assert!(text.contains("Quota reached"), "{text}");
 }
 
+/// CVE-2017-5985, CVE-2018-6556, CVE-2022-47952: a namespace is the caller's own or refused, and the answer tells nothing of
+/// files that only root can see.
 #[test]
 fn namespaces_of_others_are_refused_with_one_answer() {
     let script = r#"
@@ -204,6 +206,7 @@ cut -d' ' -f1-3 /run/lxc/nics
     );
 }
 
+/// CVE-2026-39402: the ports of others stay.
 #[test]
 fn open_vswitch_ports_are_deleted_by_their_owner_only() {
     if !Path::new("/usr/sbin/ovs-vswitchd").exists() {
@@ -272,6 +275,7 @@ l=$(ip -o link show type veth | wc -l); r=$(wc -l </run/lxc/nics)
     assert!(text.contains("held"), "{text}");
 }
 
+/// LXC d8f2c55fa: the record of nics was read beyond its end.
 #[test]
 fn damaged_and_hostile_files_neither_grant_nics_nor_stop_the_program() {
     let script = r#"

@@ -64,6 +64,7 @@ fn names_that_lead_out_are_refused() {
     assert!(!std::path::Path::new("/etc/rlxc-img-evil").exists());
 }
 
+/// CVE-2026-23954, GHSA-vxp5-584q-c479, GHSA-2q3f-q5pq-g8wv: what an archive brings as a link is written through by root.
 #[test]
 fn links_are_never_written_through() {
     if !is_root() {

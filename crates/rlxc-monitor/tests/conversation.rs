@@ -274,6 +274,7 @@ fn slow_and_silent_clients_do_not_keep_others_waiting() {
     drop(silent);
 }
 
+/// LXC's hardening of its command socket (2026-08): callbacks trusted the length that the client names.
 #[test]
 fn unknown_commands_and_bad_lengths_are_refused() {
     let monitor = Monitor::start("bad");

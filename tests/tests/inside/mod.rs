@@ -47,6 +47,14 @@ pub fn missing() -> Option<&'static str> {
     None
 }
 
+/// How many seconds a container of LXC's may take: in the VM a profile is compiled for half a minute.
+fn patience() -> &'static str {
+    match std::env::var_os("RLXC_VM") {
+        Some(_) => "180",
+        None => "20",
+    }
+}
+
 pub fn has_peer() -> bool {
     Command::new("lxc-start").arg("--version").output().is_ok()
 }
@@ -155,7 +163,7 @@ impl Inside {
         };
         let output = Command::new(wrapper[0])
             .args(&wrapper[1..])
-            .args(["timeout", "-k", "1", "20", "sh", "-c", &script])
+            .args(["timeout", "-k", "1", patience(), "sh", "-c", &script])
             .stdin(Stdio::null())
             .output()
             .unwrap();
