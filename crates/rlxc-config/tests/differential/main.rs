@@ -227,7 +227,23 @@ fn shrink(peer: &mut Peer, mut steps: Vec<Step>) -> Vec<Step> {
     }
 }
 
-fn directory(name: &str) -> PathBuf {
+/// A directory that goes with the test, however it ends.
+struct Directory(PathBuf);
+
+impl std::ops::Deref for Directory {
+    type Target = Path;
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn directory(name: &str) -> Directory {
     let shm = Path::new("/dev/shm");
     let base = match shm.is_dir() {
         true => shm.to_owned(),
@@ -248,7 +264,7 @@ fn directory(name: &str) -> PathBuf {
     )
     .unwrap();
     std::fs::write(dir.join("inc.d/not.txt"), "lxc.nope = 1\n").unwrap();
-    dir
+    Directory(dir)
 }
 
 /// Whole configurations as other programs write them are read, answered for and saved alike.
@@ -294,7 +310,6 @@ fn configurations_of_other_programs_read_as_liblxc_reads_them() {
         count += 1;
     }
     drop(peer);
-    std::fs::remove_dir_all(&dir).unwrap();
     assert_eq!(count, 3);
 }
 
@@ -352,7 +367,7 @@ print(json.dumps(items))
             command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
         }
         command.args(["/usr/bin/python3", "-c", PEER]).args(&keys);
-        let said = command.env("HOME", &home).output();
+        let said = command.env("HOME", &*home).output();
         let theirs = said
             .ok()
             .and_then(|o| serde_json::from_slice::<Value>(&o.stdout).ok());
@@ -360,13 +375,12 @@ print(json.dumps(items))
             println!("skipped: python3-lxc or setpriv is not installed");
             break;
         };
-        let global = rlxc_config::GlobalConfig::load_for(Some(home.clone()));
+        let global = rlxc_config::GlobalConfig::load_for(Some(home.to_path_buf()));
         let ours: Vec<_> = keys.iter().map(|key| global.get(key).unwrap()).collect();
         if json!(ours) != theirs {
             differences.push(format!("{text:?}: ours {ours:?}, theirs {theirs}"));
         }
     }
-    std::fs::remove_dir_all(&home).unwrap();
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
@@ -378,7 +392,7 @@ fn answers_and_saved_files_agree_with_liblxc_5_0_2() {
         return;
     };
     // The caller's environment is the same on both sides; relative includes start from one place.
-    std::env::set_current_dir(&dir).unwrap();
+    std::env::set_current_dir(&*dir).unwrap();
     let sequences = std::env::var("RLXC_DIFF_SEQUENCES")
         .ok()
         .and_then(|n| n.parse().ok())
@@ -413,7 +427,6 @@ fn answers_and_saved_files_agree_with_liblxc_5_0_2() {
     }
     println!("{sequences} sequences; explained differences: {names:#?}");
     drop(peer);
-    std::fs::remove_dir_all(&dir).unwrap();
     assert!(
         reports.is_empty(),
         "unexplained differences:\n{}",
