@@ -134,62 +134,6 @@ fn logical_volumes_do_all() {
     assert_eq!(ok(&host.sh(&volumes)).trim(), "lxc");
 }
 
-/// Ours on LXC's volumes, LXC's tools on ours; names with dashes, which device mapper doubles.
-#[test]
-fn logical_volumes_pass_between_lxc_and_us() {
-    if !rlxc_tests::peer() {
-        return;
-    }
-    let Some(group) = Group::new() else {
-        return;
-    };
-    let Some(host) = Host::new(Kind::Dir) else {
-        return;
-    };
-    let path = |below: &str| host.path(below).display().to_string();
-    let (file, template) = (path("empty.conf"), path("template"));
-    let call = |of_lxc: bool, verb: &str, args: &[&str]| {
-        ok(&match of_lxc {
-            true => host.lxc(verb, args),
-            false => host.rlxc(verb, args),
-        })
-    };
-    for (pool, thin) in [("lxc", true), ("none-such", false)] {
-        for lxc in [true, false] {
-            let name = format!("w-{pool}-{lxc}");
-            let base = ["-f", &file, "-t", &template, "-B", "lvm", "--fssize", "40M"];
-            let own = ["-n", &name, "--vgname", &group.name, "--thinpool", pool];
-            call(lxc, "create", &[&base[..], &own].concat());
-            let expected = format!("lxc.rootfs.path = lvm:/dev/{}/{name}", group.name);
-            assert!(host.config(&name).contains(&expected));
-            assert_eq!(host.inside(&name, "cat /file"), "one\n");
-            // The other side copies it, in both ways, and the first side uses and ends the copies.
-            let (full, shared) = (format!("{name}-f"), format!("{name}-s"));
-            if thin {
-                call(!lxc, "copy", &["-n", &name, "-N", &full]);
-                let seen = host.inside(&full, "cat /etc/hostname");
-                assert!(seen.starts_with(&full), "{seen}");
-                call(lxc, "destroy", &["-n", &full]);
-            }
-            call(!lxc, "copy", &["-n", &name, "-N", &shared, "-s"]);
-            assert_eq!(host.has(&format!("{name}/lxc_snapshots")), !thin);
-            if lxc {
-                // LXC leaves a thin snapshot inactive; ours can be started by both.
-                let sleep = ["-n", &shared, "--", "/bin/busybox", "sleep", "100"];
-                call(true, "start", &sleep);
-                call(false, "stop", &["-k", "-n", &shared]);
-                let seen = host.inside(&shared, "cat /etc/hostname");
-                assert!(seen.starts_with(&shared), "{seen}");
-            }
-            call(lxc, "destroy", &["-n", &shared]);
-            assert!(!host.has(&format!("{name}/lxc_snapshots")));
-            call(!lxc, "destroy", &["-n", &name]);
-        }
-    }
-    let volumes = format!("lvs --noheadings -o lv_name {}", group.name);
-    assert_eq!(ok(&host.sh(&volumes)).trim(), "lxc");
-}
-
 /// Kills, and a volume that is gone: the next command finds all or nothing, and what is left can be removed.
 #[test]
 fn logical_volumes_are_not_left_by_what_is_killed() {

@@ -85,6 +85,6 @@ pub(crate) const CHECKS: &[Check] = &[
     Check {
         package: "rlxc-tests",
         test: "storage",
-        only: &["logical_volumes", "network_block"],
+        only: &["logical_volumes"],
     },
 ];
