@@ -365,6 +365,8 @@ fn a_phys_link_that_the_kernel_gave_back_is_renamed_from_the_journal() {
     );
     host.inside_ip(&format!("link set eth0 netns {path}"));
     assert!(host.links().contains(&"eth0".to_owned()));
+    // What udev does then.
+    ip("link property add dev eth0 altname ph0");
     let read: rlxc_network::Created = serde_json::from_str(&journal).unwrap();
     let errors = read.recover(&mut host.netlink, &host.context, None);
     assert!(errors.is_empty(), "{errors:?}");

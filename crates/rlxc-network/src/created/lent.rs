@@ -3,9 +3,11 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{Depth, Undo};
+use nix::errno::Errno;
+
 use crate::error::{Error, Result};
 use crate::host::own_namespace;
-use crate::netlink::{Change, Link, Message, Netlink, Target, change, wireless};
+use crate::netlink::{Change, Link, Message, Netlink, Target, change, drop_altname, wireless};
 use crate::netns;
 
 /// Moves a phys link from the container's namespace to the caller's, as it was. Returns whether
@@ -138,7 +140,17 @@ fn restore(netlink: &mut Netlink, link: &Link, name: &str, mac: &[u8], mtu: u32)
         set_down(link.index, &link.name),
         change(link.index, &changes, what),
     ];
-    netlink.batch(requests).map_err(|(_, error)| error)
+    match netlink.batch(requests) {
+        // udev notes the old name as another one of the link that came back: its own name then.
+        Err((_, error)) if error.is(Errno::EEXIST) && changes.name.is_some() => {
+            if netlink.request(drop_altname(link.index, name)).is_err() {
+                return Err(error);
+            }
+            let what = format!("give the link \"{}\" its old name \"{name}\"", link.name);
+            netlink.request(change(link.index, &changes, what))
+        }
+        other => other.map_err(|(_, error)| error),
+    }
 }
 
 fn set_down(index: u32, name: &str) -> Message {

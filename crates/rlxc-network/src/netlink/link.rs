@@ -11,6 +11,8 @@ use nix::errno::Errno;
 
 pub(super) const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
+const RTM_DELLINKPROP: u16 = 109;
+const IFLA_PROP_LIST: u16 = 52;
 const RTM_GETNSID: u16 = 90;
 const NETNSA_NSID: u16 = 1;
 const RTM_GETLINK: u16 = 18;
@@ -186,6 +188,14 @@ pub(crate) struct Change<'a> {
     pub(crate) master: Option<u32>,
     pub(crate) up: Option<bool>,
     pub(crate) target: Option<Target<'a>>,
+}
+
+/// The request that takes the alternative name `name` from link `index`.
+pub(crate) fn drop_altname(index: u32, name: &str) -> Message {
+    let what = format!("take the alternative name \"{name}\" from the link that has it");
+    Message::new(RTM_DELLINKPROP, 0, what)
+        .fixed(&ifinfo(0, index, 0, 0))
+        .nested(IFLA_PROP_LIST, |m| m.text(IFLA_ALT_IFNAME, name))
 }
 
 /// The request that changes link `index`.

@@ -11,7 +11,7 @@ pub(crate) mod wireless;
 pub(crate) use address::add as add_address;
 pub use address::{Address, Scope};
 pub(crate) use link::set_up as set_link_up;
-pub(crate) use link::{Change, add_port_vlan, change, delete, delete_port_vlan};
+pub(crate) use link::{Change, add_port_vlan, change, delete, delete_port_vlan, drop_altname};
 pub use link::{LinkKind, NewLink, Target};
 pub use link_info::{Link, Statistics};
 pub use neighbour::Proxy;
