@@ -76,7 +76,7 @@ impl Reports {
         let mut line = String::new();
         match self.0.read_line(&mut line) {
             Ok(0) | Err(_) => None,
-            Ok(_) => serde_json::from_str(&line).ok(),
+            Ok(_) => serde_json::from_slice(line.as_bytes()).ok(),
         }
     }
 }

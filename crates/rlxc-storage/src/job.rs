@@ -211,7 +211,7 @@ fn run_worker(job: &Job, found: &mut Vec<Change>) -> Result<()> {
     let mut outcome = Err(failed("ended without a result".to_owned()));
     for line in BufReader::new(reader).lines() {
         let line = line.map_err(|e| failed(e.to_string()))?;
-        let Ok(news) = serde_json::from_str::<Outcome>(&line) else {
+        let Ok(news) = serde_json::from_slice::<Outcome>(line.as_bytes()) else {
             break;
         };
         match (news.figures, news.error) {

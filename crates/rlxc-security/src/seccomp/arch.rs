@@ -122,7 +122,9 @@ impl Arch {
         })
     }
 
-    /// The number of the system call `name`; `None` if this architecture does not have it (or no table of it is known).
+    /// The number of the system call `name`; `None` if this architecture does not have it, if no table
+    /// of it is known, or if this machine does not run its programs: only the tables of the machine's
+    /// own family are in the program, since a filter never has others ([`Arch::of_machine`]).
     #[must_use]
     pub fn number(self, name: &str) -> Option<u32> {
         macro_rules! table {
@@ -133,24 +135,33 @@ impl Arch {
             };
         }
         match self {
+            #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
             Self::X86 => table!(x86),
+            #[cfg(target_arch = "x86_64")]
             Self::X86_64 => table!(x86_64),
+            #[cfg(target_arch = "x86_64")]
             Self::X32 => x32_number(name, table!(x86_64)),
+            #[cfg(any(target_arch = "aarch64", target_arch = "arm"))]
             Self::Arm => table!(arm),
+            #[cfg(target_arch = "aarch64")]
             Self::Arm64 => table!(aarch64),
-            Self::Mips | Self::Mipsel => table!(mips),
-            Self::Mips64 | Self::Mipsel64 => table!(mips64),
+            #[cfg(any(target_arch = "powerpc64", target_arch = "powerpc"))]
             Self::Ppc => table!(powerpc),
+            #[cfg(target_arch = "powerpc64")]
             Self::Ppc64 | Self::Ppc64le => table!(powerpc64),
+            #[cfg(target_arch = "s390x")]
             Self::S390x => table!(s390x),
+            #[cfg(target_arch = "loongarch64")]
             Self::Loongarch64 => table!(loongarch64),
+            #[cfg(target_arch = "riscv64")]
             Self::Riscv64 => table!(riscv64),
-            Self::Mips64n32 | Self::Mipsel64n32 | Self::S390 => None,
+            _ => None,
         }
     }
 }
 
 /// x32 has numbers of its own where structures differ (arch/x86/entry/syscalls/syscall_64.tbl); all others it shares.
+#[cfg(target_arch = "x86_64")]
 const X32_OWN: [(&str, u32); 36] = [
     ("rt_sigaction", 512),
     ("rt_sigreturn", 513),
@@ -190,6 +201,7 @@ const X32_OWN: [(&str, u32); 36] = [
     ("pwritev2", 547),
 ];
 
+#[cfg(target_arch = "x86_64")]
 fn x32_number(name: &str, native: Option<u32>) -> Option<u32> {
     let own = X32_OWN
         .iter()
@@ -252,6 +264,7 @@ pub fn multiplexed_x86(name: &str) -> Option<(&'static str, u64)> {
 mod tests {
     use super::*;
 
+    #[cfg(target_arch = "x86_64")]
     #[test]
     fn numbers_of_the_x86_family() {
         assert_eq!(Arch::X86_64.number("read"), Some(0));

@@ -21,7 +21,7 @@ const CLONE_NEWUSER: u64 = 0x1000_0000;
 pub(super) fn serve(args: &[String]) -> i32 {
     let parsed = || -> Option<(OwnedFd, Job)> {
         let number: i32 = args.first()?.parse().ok()?;
-        let job = serde_json::from_str(args.get(1)?).ok()?;
+        let job = serde_json::from_slice(args.get(1)?.as_bytes()).ok()?;
         let fd = rlxc_sys::exec::duplicate(number).ok()?;
         // The programs that a job runs must not hold it.
         nix::unistd::close(number).ok()?;
