@@ -325,7 +325,7 @@ fn configure(place: &Place, name: &str) {
     assert!(rootfs::busybox(&root, 1_200_000).is_ok());
     let text = format!(
         "lxc.rootfs.path = dir:{}\nlxc.uts.name = {name}\nlxc.net.0.type = empty\n\
-         lxc.tty.max = 0\nlxc.pty.max = 1\nlxc.apparmor.profile = unconfined\n\
+         lxc.mount.auto = proc:mixed\nlxc.tty.max = 0\nlxc.pty.max = 1\nlxc.apparmor.profile = unconfined\n\
          lxc.idmap = u 0 1200000 65536\nlxc.idmap = g 0 1200000 65536\n\
          lxc.cgroup2.pids.max = 21\nlxc.init.cmd = /bin/sleep 1000\n",
         root.display()
