@@ -61,7 +61,7 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
 
 fn tool(world: &World) -> Option<PathBuf> {
     let built = Command::new(env!("CARGO"))
-        .args(["build", "-q", "-p", "rlxc-cli"])
+        .args(["build", "-q", "--workspace", "--bins"])
         .status();
     let program = rlxc_tests::bin_dir().join("rlxc");
     if !built.is_ok_and(|status| status.success()) || !program.exists() {

@@ -43,7 +43,7 @@ fn sections(text: &str) -> Vec<(String, String)> {
 
 fn rlxc() -> Option<std::path::PathBuf> {
     let built = Command::new(env!("CARGO"))
-        .args(["build", "-q", "-p", "rlxc-cli"])
+        .args(["build", "-q", "--workspace", "--bins"])
         .status();
     let path = rlxc_tests::bin_dir().join("rlxc");
     (built.is_ok_and(|status| status.success()) && path.exists()).then_some(path)

@@ -40,7 +40,7 @@ pub fn missing() -> Option<&'static str> {
             return;
         }
         let built = Command::new(env!("CARGO"))
-            .args(["build", "-q", "-p", "rlxc-container-monitor"])
+            .args(["build", "-q", "--workspace", "--bins"])
             .status();
         assert!(built.expect("cargo").success());
     });

@@ -58,7 +58,7 @@ fn build_monitor() {
     static BUILT: Once = Once::new();
     BUILT.call_once(|| {
         let status = Command::new(env!("CARGO"))
-            .args(["build", "-q", "-p", "rlxc-container-monitor"])
+            .args(["build", "-q", "--workspace", "--bins"])
             .env_remove("RUSTC_WORKSPACE_WRAPPER")
             .status();
         assert!(status.expect("cargo").success());
