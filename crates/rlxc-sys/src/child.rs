@@ -30,9 +30,6 @@ pub struct AttachPlan<'a> {
     /// Files `tasks` of v1 cgroups that the first child, which has one thread, moves itself into:
     /// that takes no grace period of the kernel, unlike a move by pid
     pub tasks: Vec<OwnedFd>,
-    /// Directory of the cgroup2 that the attached process is to be born in. Where that is refused
-    /// the parent hears [`Report::Outside`], and says when it has moved the first child.
-    pub birth_place: Option<OwnedFd>,
     /// Wait for the parent's word before the namespaces are entered, not only before the clone
     pub wait_early: bool,
     /// Fresh /proc and /sys in a mount namespace of its own
@@ -213,8 +210,6 @@ pub enum Report {
     Pid(i32),
     /// A seccomp notify descriptor comes with this
     Listener,
-    /// No process can be born in the cgroup2: the first child waits to be moved there
-    Outside,
     /// All is set up; the task begins
     Ready,
     /// It failed and is ending
@@ -231,7 +226,6 @@ impl Report {
             Self::Listener => (2, 0, 0),
             Self::Ready => (3, 0, 0),
             Self::Failed(step, errno) => (4, step as i32, errno as i32),
-            Self::Outside => (5, 0, 0),
         };
         let mut bytes = [0; REPORT];
         bytes[..4].copy_from_slice(&kind.to_ne_bytes());
@@ -247,7 +241,6 @@ impl Report {
             1 => Some(Self::Pid(word(8)?)),
             2 => Some(Self::Listener),
             3 => Some(Self::Ready),
-            5 => Some(Self::Outside),
             4 => {
                 let step = Step::ALL.get(usize::try_from(word(4)?).ok()?)?;
                 Some(Self::Failed(*step, Errno::from_raw(word(8)?)))
@@ -314,7 +307,6 @@ mod tests {
         for report in [
             Report::Pid(77),
             Report::Listener,
-            Report::Outside,
             Report::Ready,
             Report::Failed(Step::Execute, Errno::ENOENT),
         ] {

@@ -26,7 +26,7 @@ impl Container {
     /// everything works again as before. What is left is as [`Container::leftovers`] told.
     ///
     /// # Errors
-    /// [`Error::Start`] says what is in the way; nothing has been changed then.
+    /// [`crate::Error::Start`] says what is in the way; nothing has been changed then.
     pub fn adopt(&self, left: &Leftovers) -> Result<Adopted> {
         let record = load(self.lxcpath(), self.name())?;
         if let Some((facts, plan)) = &record

@@ -15,54 +15,23 @@ use super::target::Target;
 
 /// How many leaves of a cgroup2 are tried.
 const LEAVES: u32 = 1000;
-const FIRST_LEAF: &str = ".lxc";
 
-/// How the attached process enters the container's cgroups without a grace period of the kernel
-/// ([`rlxc_cgroup::Entrance`]).
-#[derive(Debug, Default)]
-pub(super) struct Ways {
-    /// Files `tasks` of the v1 cgroups.
-    pub tasks: Vec<OwnedFd>,
-    /// Directory of the cgroup2 to be born in.
-    pub birth_place: Option<OwnedFd>,
-}
-
-/// Opens the ways in. An ordinary user has none: what the kernel refuses is tolerated there, which
-/// only the parent can tell.
-pub(super) fn ways(cgroups: Option<&rlxc_monitor::Result<Cgroups>>) -> Ways {
-    let mut ways = Ways::default();
+/// Files `tasks` of the v1 cgroups, into which the first child moves itself without a grace period of
+/// the kernel ([`rlxc_cgroup::Entrance`]). None for an ordinary user: what the kernel refuses is
+/// tolerated there, which only the parent can tell.
+pub(super) fn tasks(cgroups: Option<&rlxc_monitor::Result<Cgroups>>) -> Vec<OwnedFd> {
     let Some(Ok(cgroups)) = cgroups.filter(|_| nix::unistd::geteuid().is_root()) else {
-        return ways;
+        return Vec::new();
     };
-    for dir in &cgroups.dirs {
-        let opened = match is_v2(dir.as_fd()) {
-            Ok(true) => open_leaf(dir.as_fd()).map(|leaf| ways.birth_place = Some(leaf)),
-            Ok(false) => {
-                let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-                let file = openat(dir, "tasks", flags, Mode::empty());
-                file.map(|file| ways.tasks.push(file))
-            }
-            Err(errno) => Err(errno),
-        };
-        if opened.is_err() {
-            return Ways::default();
-        }
-    }
-    ways
+    let v1 = cgroups.dirs.iter();
+    let v1 = v1.filter(|dir| is_v2(dir.as_fd()) == Ok(false));
+    let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    let opened = v1.map(|dir| openat(dir, "tasks", flags, Mode::empty()));
+    opened.collect::<nix::Result<_>>().unwrap_or_default()
 }
 
 fn is_v2(dir: BorrowedFd<'_>) -> nix::Result<bool> {
     Ok(fstatfs(dir)?.filesystem_type() == CGROUP2_SUPER_MAGIC)
-}
-
-/// The first leaf below a cgroup2, or the directory itself where there can be none.
-fn open_leaf(dir: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    let name = match mkdirat(dir, FIRST_LEAF, Mode::from_bits_truncate(0o755)) {
-        Ok(()) | Err(Errno::EEXIST) => FIRST_LEAF,
-        Err(_) => ".",
-    };
-    openat(dir, name, flags, Mode::empty())
 }
 
 /// Moves a process into the container's cgroups: into all, or those that it does not enter itself.
@@ -142,7 +111,7 @@ fn enter_dir(dir: BorrowedFd<'_>, pid: i32) -> io::Result<()> {
     }
     // Processes may only be in leaves once controllers are handed down, so a leaf comes first.
     let leaf = |number: u32| match number {
-        0 => FIRST_LEAF.to_owned(),
+        0 => ".lxc".to_owned(),
         number => format!(".lxc-{number}"),
     };
     for number in 0..LEAVES {

@@ -2,7 +2,7 @@
 //!
 //! The caller P forks a transient child T, which enters the namespaces and clones the attached
 //! process A as P's own child (`rlxc_sys::child` says why, and what may run there). T enters the
-//! container's v1 cgroups by itself and A is born in the cgroup2; where either cannot be, P moves T.
+//! container's v1 cgroups by itself; into a cgroup2 P moves it.
 //! All that A needs was gathered and built before the fork.
 
 mod cgroup;
@@ -82,8 +82,7 @@ pub fn attach(
         task,
         pty.as_ref(),
     )?;
-    let ways = cgroup::ways(facts.cgroups.as_ref());
-    (plan.tasks, plan.birth_place) = (ways.tasks, ways.birth_place);
+    plan.tasks = cgroup::tasks(facts.cgroups.as_ref());
     let (pid, pidfd) = process::run(&plan, &client, &target, &facts, config, options)?;
     Ok(Attached {
         pid,
@@ -221,7 +220,6 @@ fn plan<'a>(
         namespaces: target.joined as i32,
         directory: options::directory(options),
         tasks: Vec::new(),
-        birth_place: None,
         wait_early: !config.procfs.is_empty(),
         remount_proc_sys: options.has(flags::REMOUNT_PROC_SYS) && !target.joins(Namespace::Mnt),
         personality: personality(confinement, options),

@@ -81,11 +81,7 @@ pub(super) fn run(
         ready: false,
         listener: None,
     };
-    let move_there = |pid| match &facts.cgroups {
-        Some(cgroups) => cgroup::enter(client, cgroups, target, pid, true),
-        None => Ok(()),
-    };
-    talk.run(plan, options, move_there)?;
+    talk.run(plan, options)?;
     if let Some(listener) = talk.listener.take() {
         client.add_seccomp_listener(listener.as_fd())?;
     }
@@ -112,10 +108,9 @@ fn prepare(
     }
     crate::security::set_limits(&config.prlimits, pid)
         .map_err(|e| AttachError::Limit(Box::new(e)))?;
-    let by_itself = !plan.tasks.is_empty() || plan.birth_place.is_some();
     match &facts.cgroups {
-        Some(cgroups) if !by_itself => cgroup::enter(client, cgroups, target, pid, false),
-        _ => Ok(()),
+        Some(cgroups) => cgroup::enter(client, cgroups, target, pid, !plan.tasks.is_empty()),
+        None => Ok(()),
     }
 }
 
@@ -129,12 +124,7 @@ struct Talk {
 
 impl Talk {
     /// Listens until the attached process is ready and the transient one is gone.
-    fn run(
-        &mut self,
-        plan: &AttachPlan<'_>,
-        options: &AttachOptions,
-        move_there: impl Fn(i32) -> Result<(), AttachError>,
-    ) -> Result<(), AttachError> {
+    fn run(&mut self, plan: &AttachPlan<'_>, options: &AttachOptions) -> Result<(), AttachError> {
         while !(self.ready && self.attached.is_some()) {
             match self.next()? {
                 Report::Pid(pid) => {
@@ -146,13 +136,6 @@ impl Talk {
                     }
                 }
                 Report::Listener => {}
-                Report::Outside => {
-                    if let Some(child) = &self.transient {
-                        move_there(child.pid)?;
-                    }
-                    send(self.socket.as_fd(), &[0], &[], false)
-                        .map_err(AttachError::call("wake the child"))?;
-                }
                 Report::Ready => self.ready = true,
                 Report::Failed(step, errno) => return Err(self.failed(step, errno)),
             }

@@ -8,8 +8,6 @@ use std::ptr::{self, null, null_mut};
 use nix::errno::Errno;
 
 use super::task::{execute, shell};
-use crate::process::RawCloneArgs;
-use crate::process::flags::CLONE_INTO_CGROUP;
 
 use super::{AttachPlan, Callback, Groups, Ids, REPORT, Report, Seccomp, Step, Task};
 
@@ -45,7 +43,8 @@ fn tell(socket: RawFd, report: Report) -> Done {
 /// The first child: enters the namespaces, clones the attached process, ends.
 pub(super) fn transient(plan: &AttachPlan<'_>, socket: RawFd, mask: &libc::sigset_t) -> ! {
     let mut pid = 0;
-    match enter(plan, socket).and_then(|()| sibling(plan, socket)) {
+    let entered = enter_cgroups(plan).and_then(|()| enter(plan, socket));
+    match entered.and_then(|()| clone_sibling()) {
         Ok(0) => attached(plan, socket, mask),
         Ok(child) => {
             pid = child;
@@ -60,15 +59,20 @@ pub(super) fn transient(plan: &AttachPlan<'_>, socket: RawFd, mask: &libc::sigse
     exit(0)
 }
 
-fn enter(plan: &AttachPlan<'_>, socket: RawFd) -> Done {
+/// Enters the v1 cgroups while still on the host: no descriptor of a cgroup may be seen in the
+/// container (CVE-2016-8649).
+fn enter_cgroups(plan: &AttachPlan<'_>) -> Done {
     for file in &plan.tasks {
         // SAFETY: one byte is read, from a string that lives for ever.
         let ret = unsafe { libc::write(file.as_raw_fd(), c"0".as_ptr().cast(), 1) };
         check(Step::EnterCgroups, ret)?;
-        // A function of the caller must not take the host's directories along.
         // SAFETY: this process's copy, not used again.
         unsafe { libc::close(file.as_raw_fd()) };
     }
+    Ok(())
+}
+
+fn enter(plan: &AttachPlan<'_>, socket: RawFd) -> Done {
     if plan.wait_early {
         hear(socket)?;
     }
@@ -77,34 +81,19 @@ fn enter(plan: &AttachPlan<'_>, socket: RawFd) -> Done {
     check(Step::Dumpable, unsafe {
         libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0)
     })?;
-    let birth_place = plan.birth_place.as_ref().map_or(-1, AsRawFd::as_raw_fd);
-    close_hosts(plan, &[socket, plan.pidfd.as_raw_fd(), birth_place])?;
+    close_hosts(plan, &[socket, plan.pidfd.as_raw_fd()])?;
     leave_terminal(plan);
-    enter_namespaces(plan, plan.namespaces & !late_namespaces(plan))?;
+    if plan.namespaces != 0 {
+        let fd = plan.pidfd.as_raw_fd();
+        // SAFETY: setns takes a descriptor and a mask.
+        let ret = unsafe { libc::setns(fd, plan.namespaces) };
+        check(Step::EnterNamespaces, ret)?;
+    }
     if let Some(directory) = &plan.directory {
         change_directory(directory);
     }
     if !plan.wait_early {
         hear(socket)?;
-    }
-    Ok(())
-}
-
-/// The namespaces that only the attached process enters: in the container's cgroup namespace the
-/// kernel does not see where we come from, and then lets nobody be born in the cgroup (mount option
-/// nsdelegate).
-fn late_namespaces(plan: &AttachPlan<'_>) -> c_int {
-    match plan.birth_place {
-        Some(_) => plan.namespaces & libc::CLONE_NEWCGROUP,
-        None => 0,
-    }
-}
-
-fn enter_namespaces(plan: &AttachPlan<'_>, mask: c_int) -> Done {
-    if mask != 0 {
-        // SAFETY: setns takes a descriptor and a mask.
-        let ret = unsafe { libc::setns(plan.pidfd.as_raw_fd(), mask) };
-        check(Step::EnterNamespaces, ret)?;
     }
     Ok(())
 }
@@ -132,24 +121,15 @@ fn leave_terminal(plan: &AttachPlan<'_>) {
 /// Closes what the process brings from the host and does not need any more, before anything in the
 /// container can see it: from there `/proc/PID/fd` of this process may be opened (CVE-2016-8649). A
 /// function of the caller may need any of them.
-fn close_hosts(plan: &AttachPlan<'_>, needed: &[RawFd; 3]) -> Done {
+fn close_hosts(plan: &AttachPlan<'_>, needed: &[RawFd; 2]) -> Done {
     if matches!(plan.task, Task::Call(_)) {
         return Ok(());
     }
     let terminal = plan.terminal.map_or(-1, |(pts, _)| pts.as_raw_fd());
     let [input, output, errors] = plan.stdio;
-    let [socket, pidfd, birth_place] = *needed;
+    let [socket, pidfd] = *needed;
     let log = plan.log.unwrap_or(-1);
-    close_all_but(&mut [
-        input,
-        output,
-        errors,
-        terminal,
-        socket,
-        pidfd,
-        birth_place,
-        log,
-    ])
+    close_all_but(&mut [input, output, errors, terminal, socket, pidfd, log])
 }
 
 /// Closes all descriptors above 2 but these. Closed, not marked close-on-exec: what the container
@@ -212,48 +192,19 @@ fn hear(socket: RawFd) -> Done {
     }
 }
 
-/// Clones the attached process, in its cgroup if it has one to be born in.
-fn sibling(plan: &AttachPlan<'_>, socket: RawFd) -> Result<i32, Failure> {
-    if let Some(directory) = &plan.birth_place {
-        // Unknown to kernels before 5.7; refused to who may not move processes there, and by a
-        // cgroup that hands its controllers down.
-        match clone_sibling(Some(directory.as_raw_fd())) {
-            Err(_) => {
-                tell(socket, Report::Outside)?;
-                hear(socket)?;
-            }
-            done => return done,
-        }
-    }
-    clone_sibling(None)
-}
-
 /// Clones a sibling: the caller's parent becomes the new process's parent too.
-fn clone_sibling(cgroup: Option<RawFd>) -> Result<i32, Failure> {
+fn clone_sibling() -> Result<i32, Failure> {
     const PR_GET_TID_ADDRESS: c_int = 40;
     let mut tid: *mut c_int = null_mut();
-    let mut flags = libc::CLONE_PARENT as u32;
+    let mut flags = c_ulong::from(libc::CLONE_PARENT as u32) | libc::SIGCHLD as c_ulong;
     // The C library keeps the thread's id in memory; let the kernel put the new one there.
     // SAFETY: PR_GET_TID_ADDRESS writes one pointer to a place that lives through the call.
     let known = unsafe { libc::prctl(PR_GET_TID_ADDRESS, &raw mut tid, 0, 0, 0) } == 0;
     if known && !tid.is_null() {
-        flags |= (libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID) as u32;
+        flags |= (libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID) as c_ulong;
     }
-    let pid = match cgroup {
-        // SAFETY: `tid` is the address that the C library itself registered.
-        None => unsafe { raw_clone(c_ulong::from(flags) | libc::SIGCHLD as c_ulong, tid) },
-        Some(cgroup) => {
-            // With CLONE_PARENT the signal of the end is that of the caller.
-            let args = RawCloneArgs {
-                flags: u64::from(flags) | CLONE_INTO_CGROUP,
-                child_tid: tid as u64,
-                cgroup: cgroup as u64,
-                ..RawCloneArgs::default()
-            };
-            // SAFETY: as `raw_clone`; the arguments have the kernel's layout and live through the call.
-            unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<RawCloneArgs>()) }
-        }
-    };
+    // SAFETY: `tid` is the address that the C library itself registered.
+    let pid = unsafe { raw_clone(flags, tid) };
     Ok(check(Step::Clone, pid)? as i32)
 }
 
@@ -278,12 +229,7 @@ pub(super) unsafe fn raw_clone(flags: c_ulong, tid: *mut c_int) -> c_long {
 
 /// The attached process.
 fn attached(plan: &AttachPlan<'_>, socket: RawFd, mask: &libc::sigset_t) -> ! {
-    if let Some(directory) = &plan.birth_place {
-        // SAFETY: this process's copy, not used again.
-        unsafe { libc::close(directory.as_raw_fd()) };
-    }
-    let done = enter_namespaces(plan, late_namespaces(plan)).and_then(|()| set_up(plan, socket));
-    if let Err(Failure(step, errno)) = done {
+    if let Err(Failure(step, errno)) = set_up(plan, socket) {
         let _ = tell(socket, Report::Failed(step, errno));
         exit(255);
     }
