@@ -17,6 +17,9 @@ use crate::rename::write_whole;
 /// In the container's directory: what was put together is whole, and takes its place.
 const JOURNAL: &str = "restore.journal";
 
+/// In what is put together: the configuration that the container will have.
+const FINAL_CONFIG: &str = "config.final";
+
 /// What takes whose place.
 #[derive(Debug, Serialize, Deserialize)]
 struct Journal {
@@ -130,7 +133,8 @@ impl Container {
         let text = String::from_utf8_lossy(&text)
             .replace(&staged.to_string(), &place.to_string())
             .replace(&*from.to_string_lossy(), &to.to_string_lossy());
-        write_whole(copy.config_file(), text.as_bytes())?;
+        // Beside the copy's own, which says what is to be destroyed should this be the last step.
+        write_whole(&from.join(FINAL_CONFIG), text.as_bytes())?;
         let parts: &[&str] = match staged.backend {
             // An overlay's lower directory may be this container's own rootfs, on which the snapshots rest too.
             Backend::Overlay => &["overlay"],
@@ -179,10 +183,12 @@ impl Container {
             exchange_volume(journal)?;
             rlxc_storage::set_place(&Rootfs::parse(&journal.place)?, &dir.join("rootfs"))?;
         }
-        let config = fresh.join("config");
+        let config = fresh.join(FINAL_CONFIG);
         if config.exists() {
             moved(&config, self.config_file())?;
         }
+        // Nothing of the copy is left where its own configuration says.
+        remove_file(&fresh.join("config"))?;
         remove_file(&dir.join(JOURNAL))?;
         self.drop_staging()
     }
@@ -204,7 +210,10 @@ impl Container {
             fresh.load_config(None)?;
             if let Some(rootfs) = rootfs_of(fresh.config()?)? {
                 let rootfs = rootfs.to_string();
-                tasks.push(Task::Destroy { rootfs });
+                // Never the container's own, whatever the copy's configuration says.
+                if self.own_rootfs()?.as_ref() != Some(&rootfs) {
+                    tasks.push(Task::Destroy { rootfs });
+                }
             }
         }
         tasks.push(Task::Remove { path: staging });
@@ -217,6 +226,16 @@ impl Container {
             tasks,
             ..Job::default()
         })?)
+    }
+
+    /// The root file system that the configuration on disk names: it may not have been read yet.
+    fn own_rootfs(&self) -> Result<Option<String>> {
+        let mut own = Self::without_config(self.name(), Some(self.lxcpath()))?;
+        if !own.is_defined() {
+            return Ok(None);
+        }
+        own.load_config(None)?;
+        Ok(rootfs_of(own.config()?)?.map(|rootfs| rootfs.to_string()))
     }
 
     /// Completes, or undoes, a restore that was interrupted.

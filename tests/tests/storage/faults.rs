@@ -198,6 +198,26 @@ fn a_killed_restore_leaves_the_old_state_or_the_new_one() {
     }
 }
 
+/// What a restore puts together says in the end where it will belong: in the container's own place. A
+/// restore that ends just then must not take that for what is to be removed.
+#[test]
+fn what_a_restore_left_is_never_the_containers_own() {
+    for kind in [Kind::Dir, Kind::Overlay] {
+        let Some(host) = Host::new(kind) else {
+            continue;
+        };
+        host.create("a");
+        host.inside("a", "echo kept > /state");
+        let dir = host.lxcpath().join("a");
+        let left = dir.join("restore.new/a");
+        assert!(std::fs::create_dir_all(&left).is_ok());
+        assert!(std::fs::copy(dir.join("config"), left.join("config")).is_ok());
+        assert_eq!(host.inside("a", "cat /state"), "kept\n");
+        assert!(!host.has("a/restore.new"));
+        ok(&host.rlxc("destroy", &["-n", "a"]));
+    }
+}
+
 #[test]
 fn a_killed_rename_leaves_one_container_under_one_name() {
     for kind in [Kind::Dir, Kind::Overlay, Kind::Loop] {
