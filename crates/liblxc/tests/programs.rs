@@ -105,6 +105,30 @@ fn whole_flows_go_as_they_go_with_lxc() {
             ),
         }
     });
+    // LXC leaves the calling process in its monitor's cgroup after a start in the foreground, makes
+    // the next one's below it, and removes none of them.
+    for hierarchy in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten() {
+        let below = std::fs::read_dir(hierarchy.unwrap().path());
+        for entry in below.into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if name
+                .to_string_lossy()
+                .starts_with("lxc.monitor.rlxc-lib-attach")
+            {
+                remove_empty_tree(&entry.path());
+            }
+        }
+    }
+}
+
+/// Removes cgroups from the leaves up; the kernel refuses those with processes.
+fn remove_empty_tree(dir: &Path) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_empty_tree(&entry.path());
+        }
+    }
+    let _ = std::fs::remove_dir(dir);
 }
 
 #[test]
