@@ -162,16 +162,12 @@ impl Cgroups {
         }
     }
 
-    /// Moves those who were not born in their cgroup2 there, in one burst, since only the first of
+    /// Moves those who were not `born` in their cgroup2 there, in one burst, since only the first of
     /// several moves is slow; then sets the limits.
-    pub(crate) fn enter(
-        &mut self,
-        plan: &Plan,
-        pid: i32,
-        missing: Option<&Entrance>,
-    ) -> Result<(), StartError> {
+    pub(crate) fn enter(&mut self, plan: &Plan, pid: i32, born: bool) -> Result<(), StartError> {
         self.move_monitor()?;
-        if let Some(entrance) = missing {
+        if !born {
+            let entrance = self.payload_entrance()?;
             entrance.enter_v2(pid).at(ENTER, "the container")?;
         }
         self.limit(plan)

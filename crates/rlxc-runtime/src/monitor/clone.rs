@@ -1,6 +1,6 @@
 //! The clone of the container's first process.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use rlxc_config::Namespace;
@@ -19,9 +19,11 @@ impl Monitor {
         &mut self,
         prepared: crate::init::Prepared<'_>,
         shared: &Shared,
-        cgroup: Option<OwnedFd>,
     ) -> Result<bool> {
         let plan = prepared.plan;
+        let cgroup = prepared.cgroups.birth_place();
+        let cgroup = cgroup.map(|fd| fd.try_clone_to_owned()).transpose();
+        let cgroup = cgroup.at("clone", "cgroup2")?;
         let mut flags = plan.namespaces.clone.0 & !Namespace::Time.clone_flag();
         if prepared.unshare_net {
             flags &= !Namespace::Net.clone_flag();

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use rlxc_config::{HookKind, NicKind};
+use rlxc_config::NicKind;
 use rlxc_monitor::State;
 use rlxc_security::lsm::Kind;
 use rlxc_sys::process::{self, CloneArgs, Cloned};
@@ -27,23 +27,8 @@ impl Monitor {
     pub(super) fn restore(&mut self, plan: &Plan, restore: &RestorePlan) -> Result<()> {
         self.server.announce(State::Starting);
         let hooks = HookContext::new(plan);
-        let memfd = self.memfd.try_clone().at("monitor", "plan")?;
-        self.core.serve_config_from(memfd);
-        if hooks.has(HookKind::PreStart) {
-            self.step("pre-start hooks", |_| hooks.run(HookKind::PreStart, &[]))?;
-        }
-        crate::idmap::check(plan)?;
-        let security = self.step("security policies", |_| {
-            crate::security::Prepared::new(plan)
-        })?;
-        self.core.label = Some(security.label());
-        let mut storage = self.step("rootfs source", |_| crate::rootfs::Source::resolve(plan))?;
-        self.core.pin = storage.pin(plan);
-        self.core.storage = storage.take_hold();
-        self.step("create cgroups", |monitor| {
-            let dir = monitor.dir.clone();
-            monitor.core.cgroups.create(plan, dir.as_deref())
-        })?;
+        self.check_policies(plan, &hooks)?;
+        let storage = self.make_places(plan)?;
         self.step("enter cgroups", |monitor| {
             monitor.core.cgroups.enter_restored(plan)
         })?;

@@ -4,7 +4,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use rlxc_cgroup::Entrance;
 use rlxc_config::{HookKind, Namespace};
 use rlxc_monitor::State;
 use rlxc_sys::process;
@@ -25,10 +24,6 @@ struct Preparations<'a> {
     ours: Channel,
     /// The console's ptx, if it comes from the host.
     host_ptx: Option<OwnedFd>,
-    /// The cgroup2 that the child is born in.
-    birth_place: Option<OwnedFd>,
-    /// For a child that could not be.
-    entrance: Entrance,
     shared: Shared,
 }
 
@@ -56,22 +51,17 @@ impl Monitor {
             child,
             ours,
             host_ptx,
-            birth_place,
-            entrance,
             shared,
         } = prepared;
         let late_network = child.unshare_net;
-        let born = self.step("clone", |monitor| {
-            monitor.clone_init(child, &shared, birth_place)
-        })?;
-        let missing = (!born).then_some(&entrance);
+        let born = self.step("clone", |monitor| monitor.clone_init(child, &shared))?;
         let pid = self.init_pid()?;
         self.core.last_pid = Some(pid);
         hooks.set("LXC_PID", &pid.to_string());
         for (name, value) in &plan.config.environment_hooks {
             hooks.set(name, value);
         }
-        self.guide_child(plan, &hooks, &ours, late_network, missing)
+        self.guide_child(plan, &hooks, &ours, late_network, born)
             .and_then(|()| self.until_executed(plan, &hooks, &ours, host_ptx))
             // What failed here may only be what the child's own failure has led to.
             .map_err(|error| child_failure(&ours).unwrap_or(error))?;
@@ -88,26 +78,10 @@ impl Monitor {
         plan: &'a Plan,
         hooks: &HookContext,
     ) -> Result<Preparations<'a>> {
-        self.unshare_first(plan)?;
-        let memfd = self.memfd.try_clone().at("monitor", "plan")?;
-        self.core.serve_config_from(memfd);
-        if hooks.has(HookKind::PreStart) {
-            self.step("pre-start hooks", |_| hooks.run(HookKind::PreStart, &[]))?;
-        }
-        crate::idmap::check(plan)?;
-        let security = self.step("security policies", |_| {
-            crate::security::Prepared::new(plan)
-        })?;
-        self.core.label = Some(security.label());
-        let mut storage = self.step("rootfs source", |_| crate::rootfs::Source::resolve(plan))?;
+        let security = self.check_policies(plan, hooks)?;
         let shared = self.step("shared namespaces", |_| Shared::open(plan))?;
         crate::idmapped::check(plan)?;
-        self.core.pin = storage.pin(plan);
-        self.core.storage = storage.take_hold();
-        self.step("create cgroups", |monitor| {
-            let dir = monitor.dir.clone();
-            monitor.core.cgroups.create(plan, dir.as_deref())
-        })?;
+        let storage = self.make_places(plan)?;
         let console = match plan.terminals {
             ref t if t.console && t.console_from_host => Some(Pty::from_host().at("console", "")?),
             _ => None,
@@ -117,9 +91,6 @@ impl Monitor {
             None => None,
         };
         let (ours, theirs) = Channel::pair().at("clone", "socketpair")?;
-        let entrance = self.core.cgroups.payload_entrance()?;
-        let birth_place = entrance.birth_place().map(|fd| fd.try_clone_to_owned());
-        let birth_place = birth_place.transpose().at("enter cgroups", "")?;
         let has = |ns| plan.namespaces.clone.contains(ns);
         let child = crate::init::Prepared {
             plan,
@@ -137,10 +108,40 @@ impl Monitor {
             child,
             ours,
             host_ptx,
-            birth_place,
-            entrance,
             shared,
         })
+    }
+
+    /// What a start and a restore do before anything of the container is made.
+    pub(super) fn check_policies(
+        &mut self,
+        plan: &Plan,
+        hooks: &HookContext,
+    ) -> Result<crate::security::Prepared> {
+        self.unshare_first(plan)?;
+        let memfd = self.memfd.try_clone().at("monitor", "plan")?;
+        self.core.serve_config_from(memfd);
+        if hooks.has(HookKind::PreStart) {
+            self.step("pre-start hooks", |_| hooks.run(HookKind::PreStart, &[]))?;
+        }
+        crate::idmap::check(plan)?;
+        let security = self.step("security policies", |_| {
+            crate::security::Prepared::new(plan)
+        })?;
+        self.core.label = Some(security.label());
+        Ok(security)
+    }
+
+    /// The rootfs's source and the cgroups, of a start and of a restore.
+    pub(super) fn make_places(&mut self, plan: &Plan) -> Result<crate::rootfs::Source> {
+        let mut storage = self.step("rootfs source", |_| crate::rootfs::Source::resolve(plan))?;
+        self.core.pin = storage.pin(plan);
+        self.core.storage = storage.take_hold();
+        self.step("create cgroups", |monitor| {
+            let dir = monitor.dir.clone();
+            monitor.core.cgroups.create(plan, dir.as_deref())
+        })?;
+        Ok(storage)
     }
 
     /// `lxc.monitor.unshare`, once.
@@ -159,7 +160,7 @@ impl Monitor {
         hooks: &HookContext,
         ours: &Channel,
         late_network: bool,
-        missing: Option<&Entrance>,
+        born: bool,
     ) -> Result<()> {
         let pid = self.init_pid()?;
         let other_ids = plan.namespaces.clone.contains(Namespace::User);
@@ -167,7 +168,7 @@ impl Monitor {
         let enter_first = other_ids && !is_hosts_root();
         if enter_first {
             self.step("enter cgroups", |monitor| {
-                monitor.core.cgroups.enter(plan, pid, missing)
+                monitor.core.cgroups.enter(plan, pid, born)
             })?;
         }
         if plan.has_maps() {
@@ -184,7 +185,7 @@ impl Monitor {
         })?;
         if !enter_first {
             self.step("enter cgroups", |monitor| {
-                monitor.core.cgroups.enter(plan, pid, missing)
+                monitor.core.cgroups.enter(plan, pid, born)
             })?;
         }
         self.step("process settings", |_| set_process(plan, pid))?;
