@@ -134,7 +134,11 @@ impl Container {
             .replace(&staged.to_string(), &place.to_string())
             .replace(&*from.to_string_lossy(), &to.to_string_lossy());
         // Beside the copy's own, which says what is to be destroyed should this be the last step.
-        write_whole(&from.join(FINAL_CONFIG), text.as_bytes())?;
+        let ready = from.join(FINAL_CONFIG);
+        write_whole(&ready, text.as_bytes())?;
+        let mode = std::fs::metadata(copy.config_file()).map(|meta| meta.permissions());
+        mode.and_then(|mode| std::fs::set_permissions(&ready, mode))
+            .map_err(Error::path("set the mode of", &ready))?;
         let parts: &[&str] = match staged.backend {
             // An overlay's lower directory may be this container's own rootfs, on which the snapshots rest too.
             Backend::Overlay => &["overlay"],
