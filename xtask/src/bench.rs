@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::host;
+use crate::{host, install};
 
 mod cgroup;
 mod config;
@@ -55,8 +55,29 @@ impl Side {
 fn ours() -> Side {
     Side {
         rlxc: true,
-        bin: host::bin_dir("release"),
+        bin: bin(),
     }
+}
+
+/// The programs as an installation has them.
+fn bin() -> PathBuf {
+    host::root().join("target/bench/bin")
+}
+
+fn lay_out(built: &Path) -> Result<(), String> {
+    let bin = bin();
+    let failed = |e| format!("{}: {e}", bin.display());
+    std::fs::create_dir_all(&bin).map_err(failed)?;
+    for (program, name) in [
+        ("rlxc", "rlxc"),
+        ("rlxc-monitor-static", "rlxc-monitor"),
+        ("rlxc-worker", "rlxc-worker"),
+        ("rlxc-image", "rlxc-image"),
+        ("lxc-init", "lxc-init"),
+    ] {
+        std::fs::copy(built.join(program), bin.join(name)).map_err(failed)?;
+    }
+    Ok(())
 }
 
 fn theirs() -> Side {
@@ -86,7 +107,10 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     }
     let runs = count(args)?;
     println!("building the release programs");
+    let installed = install::Options::parse(&[])?;
     host::run(host::cargo().args(["build", "--quiet", "--release", "--workspace", "--bins"]))?;
+    install::build_static(&installed)?;
+    lay_out(&installed.built())?;
     clone_children();
 
     let place = std::env::temp_dir().join(format!("rlxc-bench-{}", std::process::id()));

@@ -7,6 +7,7 @@ mod manifest;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 pub(crate) use deb::run as deb;
 
@@ -145,12 +146,6 @@ impl Options {
         })
     }
 
-    /// Where the statically linked programs are.
-    pub(crate) fn built_static(&self) -> PathBuf {
-        let folder = format!("target/static/{}", triple());
-        host::root().join(folder).join(&self.profile)
-    }
-
     /// Where the built programs are; other directories than the default get a target of their own,
     /// so that both builds stay.
     pub(crate) fn built(&self) -> PathBuf {
@@ -161,64 +156,55 @@ impl Options {
     }
 }
 
-/// The target for which everything is built.
-fn triple() -> String {
-    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
-}
-
-/// Builds `init.lxc.static`: with the C library in it, so that it runs in any root file system.
-fn build_static(options: &Options) -> Result<(), String> {
-    if !options.build && options.built_static().join("lxc-init").is_file() {
-        return Ok(());
-    }
-    let mut cargo = host::cargo();
-    // A target that is named keeps the flags from what runs while building.
-    cargo.args([
-        "build",
-        "--quiet",
-        "--package",
-        "lxc-init",
-        "--bin",
-        "lxc-init",
-    ]);
-    cargo.args(["--target", &triple()]);
-    if options.profile != "debug" {
-        cargo.args(["--profile", &options.profile]);
-    }
-    cargo
-        .env("CARGO_TARGET_DIR", host::root().join("target/static"))
-        .env("RUSTFLAGS", "-C target-feature=+crt-static");
-    host::run(&mut cargo)
-}
+/// The programs that are linked with the C library in them: package, program.
+const STATIC: [(&str, &str); 2] = [
+    ("rlxc-container-monitor", "rlxc-monitor-static"),
+    ("lxc-init", "lxc-init-static"),
+];
 
 /// Builds everything with the directories of `options`.
 pub(crate) fn build(options: &Options) -> Result<(), String> {
-    build_static(options)?;
+    let is_static_there = || {
+        let programs = STATIC.iter();
+        programs
+            .map(|(_, program)| options.built().join(program))
+            .all(|path| path.is_file())
+    };
     if !options.build {
-        return Ok(());
+        return match is_static_there() {
+            true => Ok(()),
+            false => build_static(options),
+        };
     }
+    let mut all = cargo(options, "build");
+    all.args(["--workspace", "--lib", "--bins", "--exclude", "rlxc-tests"]);
+    host::run(&mut all)?;
+    build_static(options)
+}
+
+/// The programs whose last step, the linking, puts the C library into them.
+pub(crate) fn build_static(options: &Options) -> Result<(), String> {
+    for (package, program) in STATIC {
+        let mut one = cargo(options, "rustc");
+        one.args(["--quiet", "--package", package, "--bin", program]);
+        one.args(["--features", "static"]);
+        one.args(["--", "-C", "target-feature=+crt-static"]);
+        host::run(&mut one)?;
+    }
+    Ok(())
+}
+
+fn cargo(options: &Options, verb: &str) -> Command {
     let mut cargo = host::cargo();
-    cargo.args([
-        "build",
-        "--workspace",
-        "--lib",
-        "--bins",
-        "--exclude",
-        "rlxc-tests",
-    ]);
-    match options.profile.as_str() {
-        "debug" => {}
-        profile => {
-            cargo.args(["--profile", profile]);
-        }
+    cargo.arg(verb);
+    if options.profile != "debug" {
+        cargo.args(["--profile", &options.profile]);
     }
     if !options.directories.is_default() {
         cargo.env("CARGO_TARGET_DIR", host::root().join("target/install"));
+        cargo.envs(options.directories.environment());
     }
-    for (name, value) in options.directories.environment() {
-        cargo.env(name, value);
-    }
-    host::run(&mut cargo)
+    cargo
 }
 
 /// `cargo xtask install`.

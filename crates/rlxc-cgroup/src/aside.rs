@@ -9,7 +9,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::unistd::{AccessFlags, eaccess};
 
 use crate::error::{Error, Result};
 use crate::file;
@@ -33,7 +32,7 @@ pub(crate) fn own_base(hierarchy: &Hierarchy) -> PathBuf {
         let files = ["", "cgroup.procs", "cgroup.subtree_control"];
         files
             .iter()
-            .all(|file| eaccess(&above.join(file), AccessFlags::W_OK).is_ok())
+            .all(|file| file::writable(&above.join(file)).is_ok())
             && file::get(above, "cgroup.subtree_control").is_ok_and(|on| !on.is_empty())
     });
     match above {

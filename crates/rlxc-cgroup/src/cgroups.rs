@@ -7,7 +7,6 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nix::unistd::{AccessFlags, eaccess};
 use serde::{Deserialize, Serialize};
 
 use crate::devices::Rules;
@@ -156,7 +155,7 @@ impl Cgroups {
             && controllers.iter().any(|c| !allowed.contains(c));
         let refused = needed
             .iter()
-            .find_map(|path| eaccess(path, AccessFlags::W_OK).err().map(|e| (path, e)));
+            .find_map(|path| file::writable(path).err().map(|e| (path, e)));
         let reason = match (unlisted, refused) {
             (true, _) => "not in lxc.cgroup.use".into(),
             (false, Some((path, errno))) => format!("{}: {errno}", path.display()),

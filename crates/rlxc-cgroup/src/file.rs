@@ -4,7 +4,16 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Component, Path};
 
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::{AccessFlags, faccessat};
+
 use crate::error::{Error, Result};
+
+/// Whether the process, as its effective user, may write to `path`: one system call, faccessat2(2).
+pub(crate) fn writable(path: &Path) -> std::result::Result<(), Errno> {
+    faccessat(AT_FDCWD, path, AccessFlags::W_OK, AtFlags::AT_EACCESS)
+}
 
 /// Refuses names with `/`, `.` and `..`: a file stays in its cgroup.
 pub(crate) fn check_file(name: &str) -> Result<()> {

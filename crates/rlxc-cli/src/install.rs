@@ -40,9 +40,8 @@ const fn item(built: &'static str, place: Place, name: &'static str, mode: u32) 
 }
 
 /// All programs and the library.
-pub const PROGRAMS: [Item; 9] = [
+pub const PROGRAMS: [Item; 8] = [
     item("rlxc", Place::Bin, "rlxc", 0o755),
-    item("rlxc-monitor", Place::LibexecRlxc, "rlxc-monitor", 0o755),
     item("rlxc-worker", Place::LibexecRlxc, "rlxc-worker", 0o755),
     item("rlxc-image", Place::LibexecRlxc, "rlxc-image", 0o755),
     item("lxc-monitord", Place::LibexecLxc, "lxc-monitord", 0o755),
@@ -57,21 +56,33 @@ pub const PROGRAMS: [Item; 9] = [
     item("liblxc.so", Place::Lib, "liblxc.so.1.9.0", 0o644),
 ];
 
+/// The programs with the C library in them: one that starts faster so, and one for a root file system that has no
+/// libraries.
+pub const STATIC_PROGRAMS: [Item; 2] = [
+    item(
+        "rlxc-monitor-static",
+        Place::LibexecRlxc,
+        "rlxc-monitor",
+        0o755,
+    ),
+    item("lxc-init-static", Place::Sbin, "init.lxc.static", 0o755),
+];
+
 /// Symbolic links of the library: place, name, target.
 pub const LIBRARY_LINKS: [(&str, &str); 2] = [
     ("liblxc.so.1", "liblxc.so.1.9.0"),
     ("liblxc.so", "liblxc.so.1"),
 ];
 
-/// The list for `cargo xtask install`, a line each: `program BUILT PLACE NAME MODE`, `static BUILT PLACE
-/// NAME MODE` for what is linked statically, `library NAME TARGET`, `tool NAME`.
+/// The list for `cargo xtask install`, a line each: `program BUILT PLACE NAME MODE`, `library NAME TARGET`,
+/// `tool NAME`.
 pub fn list() -> String {
     let mut text = String::new();
     let mut line = |words: &[&str]| {
         text.push_str(&words.join("\t"));
         text.push('\n');
     };
-    for item in &PROGRAMS {
+    for item in PROGRAMS.iter().chain(&STATIC_PROGRAMS) {
         let place = match item.place {
             Place::Bin => "bin",
             Place::LibexecLxc => "libexec/lxc",
@@ -83,8 +94,6 @@ pub fn list() -> String {
         let mode = format!("{:o}", item.mode);
         line(&["program", item.built, place, item.name, &mode]);
     }
-    // The same program again, linked for a root file system that has no libraries.
-    line(&["static", "lxc-init", "sbin", "init.lxc.static", "755"]);
     for (name, target) in LIBRARY_LINKS {
         line(&["library", name, target]);
     }

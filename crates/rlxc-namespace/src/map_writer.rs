@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use caps::{CapSet, Capability};
+use nix::unistd::{getegid, geteuid};
 use rlxc_config::{IdKind, IdMap};
 
 use crate::{Caller, Error, Result, idmap};
@@ -23,9 +24,8 @@ use crate::{Caller, Error, Result, idmap};
 /// What is missing or who refused, with the tool's own words.
 pub fn write_id_maps(pid: i32, maps: &[IdMap]) -> Result<()> {
     idmap::validate(maps)?;
-    let caller = Caller::current();
     let privileged = holds(Capability::CAP_SETUID) && holds(Capability::CAP_SETGID);
-    if privileged || only_own_ids(maps, &caller) {
+    if privileged || only_own_ids(maps, geteuid().as_raw(), getegid().as_raw()) {
         return write_directly(pid, maps, privileged);
     }
     let uid_tool = find_tool(IdKind::Uid)?;
@@ -34,20 +34,19 @@ pub fn write_id_maps(pid: i32, maps: &[IdMap]) -> Result<()> {
     run_tool(&gid_tool, IdKind::Gid, pid, maps)
 }
 
-/// Checks, before anything is started, that [`write_id_maps`] can work for the calling process.
+/// Checks, before anything is started, that [`write_id_maps`] can work for the calling process, which is `caller`.
 ///
 /// # Errors
 /// The missing tool or range, with the remedy.
-pub fn check_writable(maps: &[IdMap]) -> Result<()> {
+pub fn check_writable(maps: &[IdMap], caller: &Caller) -> Result<()> {
     idmap::validate(maps)?;
-    let caller = Caller::current();
     let privileged = holds(Capability::CAP_SETUID) && holds(Capability::CAP_SETGID);
-    if privileged || only_own_ids(maps, &caller) {
+    if privileged || only_own_ids(maps, caller.uid, caller.gid) {
         return Ok(());
     }
     find_tool(IdKind::Uid)?;
     find_tool(IdKind::Gid)?;
-    crate::subid::check_delegated(maps, &caller)
+    crate::subid::check_delegated(maps, caller)
 }
 
 fn holds(capability: Capability) -> bool {
@@ -55,12 +54,12 @@ fn holds(capability: Capability) -> bool {
 }
 
 /// What an unprivileged process may write itself: at most one map a kind, of its own id alone.
-fn only_own_ids(maps: &[IdMap], caller: &Caller) -> bool {
+fn only_own_ids(maps: &[IdMap], uid: u32, gid: u32) -> bool {
     let one = |kind, own| {
         let mut of_kind = idmap::of_kind(maps, kind);
         of_kind.clone().count() <= 1 && of_kind.all(|map| map.range == 1 && map.hostid == own)
     };
-    one(IdKind::Uid, caller.uid) && one(IdKind::Gid, caller.gid)
+    one(IdKind::Uid, uid) && one(IdKind::Gid, gid)
 }
 
 fn write_directly(pid: i32, maps: &[IdMap], privileged: bool) -> Result<()> {
@@ -170,13 +169,9 @@ mod tests {
 
     #[test]
     fn only_the_own_ids_go_without_help() {
-        let caller = Caller {
-            uid: 1000,
-            gid: 1001,
-            name: "ann".into(),
-        };
-        assert!(only_own_ids(&idmap::single(0, 1000, 0, 1001), &caller));
-        assert!(!only_own_ids(&idmap::single(0, 1000, 0, 1000), &caller));
+        let (uid, gid) = (1000, 1001);
+        assert!(only_own_ids(&idmap::single(0, 1000, 0, 1001), uid, gid));
+        assert!(!only_own_ids(&idmap::single(0, 1000, 0, 1000), uid, gid));
         let mut two = idmap::single(0, 1000, 0, 1001);
         two.push(IdMap {
             kind: IdKind::Uid,
@@ -184,6 +179,6 @@ mod tests {
             hostid: 100_000,
             range: 1,
         });
-        assert!(!only_own_ids(&two, &caller));
+        assert!(!only_own_ids(&two, uid, gid));
     }
 }

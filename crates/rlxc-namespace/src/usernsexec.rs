@@ -36,7 +36,7 @@ pub fn run(options: &Options, report: &dyn Fn(&Error)) -> Result<i32> {
     if options.map_self {
         maps = idmap::with_own_ids(&maps, caller.uid, caller.gid)?.maps;
     }
-    map_writer::check_writable(&maps)?;
+    map_writer::check_writable(&maps, &caller)?;
     let shell = [OsString::from("/bin/sh")];
     let command = if options.command.is_empty() {
         &shell[..]

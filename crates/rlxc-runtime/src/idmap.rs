@@ -1,6 +1,7 @@
 //! The id maps of the container's user namespace.
 
 use rlxc_config::{IdKind, IdMap};
+use rlxc_namespace::Caller;
 
 use crate::error::{Context, StartError};
 use crate::plan::Plan;
@@ -13,7 +14,12 @@ pub(crate) fn check(plan: &Plan) -> Result<(), StartError> {
     if maps.is_empty() {
         return Ok(());
     }
-    rlxc_namespace::map_writer::check_writable(maps).at(STEP, "lxc.idmap")?;
+    let caller = Caller {
+        uid: nix::unistd::geteuid().as_raw(),
+        gid: nix::unistd::getegid().as_raw(),
+        name: plan.user.clone(),
+    };
+    rlxc_namespace::map_writer::check_writable(maps, &caller).at(STEP, "lxc.idmap")?;
     for (kind, letter, key, id) in [
         (IdKind::Uid, 'u', "lxc.init.uid", plan.init.uid),
         (IdKind::Gid, 'g', "lxc.init.gid", plan.init.gid),

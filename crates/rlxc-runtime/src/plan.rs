@@ -41,6 +41,10 @@ pub struct Plan {
     pub namespaces: NamespacePlan,
     /// The id maps of the new user namespace; empty without one.
     pub id_maps: Vec<IdMap>,
+    /// The starter's login name, by which its subordinate ids are found. The monitor may be a static program, to
+    /// which not every source of users (NSS) is open.
+    #[serde(default)]
+    pub user: String,
     /// The root file system; `None`: the host's own tree.
     pub rootfs: Option<RootfsPlan>,
     /// All mounts below the rootfs, in order.

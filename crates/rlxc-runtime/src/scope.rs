@@ -45,8 +45,7 @@ fn ask(worker: Option<&Path>, question: [&str; 3], pid: u32) -> Result<String, S
 /// The address of the bus that the user's systemd is on, where a scope is of use.
 fn bus() -> Option<String> {
     let user = nix::unistd::geteuid();
-    let memberships = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    if user.is_root() || !is_pure_cgroup2(&memberships) {
+    if user.is_root() || !is_pure_cgroup2(&std::fs::read_to_string("/proc/self/cgroup").ok()?) {
         return None;
     }
     let named = std::env::var("DBUS_SESSION_BUS_ADDRESS").ok();

@@ -70,15 +70,12 @@ impl Layout {
         for line in text.lines() {
             let words: Vec<&str> = line.split('\t').collect();
             match words[..] {
-                [kind @ ("program" | "static"), built, place, name, mode] => {
+                ["program", built, place, name, mode] => {
                     let dir = match place {
                         "lib" => directories.libdir.clone(),
                         place => prefix.join(place),
                     };
-                    let from = match kind {
-                        "static" => options.built_static().join(built),
-                        _ => options.built().join(built),
-                    };
+                    let from = options.built().join(built);
                     if !from.is_file() {
                         return Err(format!("{} is missing: build it first", from.display()));
                     }

@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use rlxc_config::{Config, IdKind, IdMap, Namespace, paths};
+use rlxc_namespace::Caller;
 
 use super::{
     Device, InitPlan, Mode, NamespacePlan, Plan, RootfsPlan, TerminalPlan, mounts, split_words,
@@ -44,6 +45,8 @@ pub struct HostFacts {
     pub euid: u32,
     /// Effective group id.
     pub egid: u32,
+    /// Login name, by which subordinate ids are found.
+    pub user: String,
     /// Whether the kernel has cgroup namespaces.
     pub cgroup_namespace: bool,
     /// Whether the default of `lxc.rootfs.mount` exists.
@@ -56,6 +59,11 @@ impl HostFacts {
         Self {
             euid: nix::unistd::geteuid().as_raw(),
             egid: nix::unistd::getegid().as_raw(),
+            user: match nix::unistd::geteuid().is_root() {
+                // Known without asking the sources of users.
+                true => "root".into(),
+                false => Caller::current().name,
+            },
             cgroup_namespace: Path::new("/proc/self/ns/cgroup").exists(),
             default_mount: default_mount().is_dir(),
         }
@@ -127,6 +135,7 @@ impl Plan {
             log_level: config.log.level,
             log_prefix: "lxc".into(),
             restore: None,
+            user: host.user.clone(),
             id_maps,
             rootfs: rootfs(&input, host),
             config: config.clone(),
@@ -306,6 +315,7 @@ mod tests {
         let host = HostFacts {
             euid,
             egid: euid,
+            user: "someone".into(),
             cgroup_namespace: true,
             default_mount: true,
         };
