@@ -207,8 +207,8 @@ fn reserve(
 /// The host's end: `vethUID_XXXX`, so that an administrator sees whose it is.
 fn host_name(host: &mut Netlink, uid: Uid) -> Result<String, String> {
     let name = match uid.as_raw() {
-        uid @ 1..=65_536 => names::free_name(host, &format!("veth{uid}_"), 4),
-        _ => names::free_name(host, "veth", 6),
+        uid @ 1..=65_536 => host.free_name(&format!("veth{uid}_"), 4),
+        _ => host.free_name("veth", 6),
     };
     name.map_err(|e| chain(&e))
 }

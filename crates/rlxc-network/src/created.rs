@@ -9,8 +9,8 @@ use nix::errno::Errno;
 use rlxc_config::Nic;
 use serde::{Deserialize, Serialize};
 
+use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::host::Context;
 use crate::inside::Inside;
 use crate::netlink::{Change, Link, Netlink, Proxy, Route, change, delete};
 use crate::script::{self, Subject, When};

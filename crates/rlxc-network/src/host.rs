@@ -5,13 +5,12 @@ mod reach;
 mod unprivileged;
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use rlxc_config::{IpvlanIsolation, IpvlanMode, MacvlanMode, Nic, NicKind, Veth, VethMode};
 
+use crate::context::{Container, Context};
 use crate::created::{Created, CreatedNic, Undo};
 use crate::error::{Error, Result};
 use crate::netlink::{
@@ -22,48 +21,6 @@ use crate::plan::{self, Planned, kind_name};
 use crate::script::{self, Subject, When};
 use crate::sysctl::{self, Family};
 use crate::{names, ovs};
-
-/// Whose network is set up, and what its scripts are told.
-#[derive(Debug, Clone)]
-pub struct Context {
-    /// The container's name
-    pub name: String,
-    /// Its lxcpath
-    pub lxcpath: PathBuf,
-    /// `lxc.hook.version`
-    pub hook_version: u8,
-    /// Environment of hooks (LXC_CONFIG_FILE, LXC_ROOTFS_PATH, …); LXC_NAME, LXC_HOOK_* and
-    /// LXC_NET_* are added here
-    pub environment: Vec<(String, String)>,
-    /// Whether the links are made by this process (root), or by lxc-user-nic
-    pub privileged: bool,
-    /// The lxc-user-nic to use; `None`: looked for at the usual places
-    pub user_nic: Option<PathBuf>,
-}
-
-impl Context {
-    /// A context for `name` below `lxcpath`: hook version 0, no more environment, privileged if
-    /// the process is root.
-    pub fn new(name: impl Into<String>, lxcpath: impl Into<PathBuf>) -> Self {
-        Self {
-            name: name.into(),
-            lxcpath: lxcpath.into(),
-            hook_version: 0,
-            environment: Vec::new(),
-            privileged: nix::unistd::geteuid().is_root(),
-            user_nic: None,
-        }
-    }
-}
-
-/// The container's network namespace: a descriptor, and a process in it (lxc-user-nic wants it).
-#[derive(Debug, Clone, Copy)]
-pub struct Container<'a> {
-    /// Its network namespace
-    pub netns: BorrowedFd<'a>,
-    /// Its first process, as the caller sees it
-    pub pid: i32,
-}
 
 /// Makes all links of `nics` and moves them into the container, running each one's script.up.
 ///
@@ -226,7 +183,7 @@ impl Maker<'_, '_> {
         let mtu = self.one.mtu.or(link.as_ref().map(|l| l.mtu));
         let name = match &veth.pair {
             Some(name) => name.clone(),
-            None => names::free_name(self.netlink, "veth", 6)?,
+            None => self.netlink.free_name("veth", 6)?,
         };
         let host = NewLink {
             name: &name,
@@ -467,9 +424,4 @@ fn named_taken(error: Error, name: &str) -> Error {
         ));
     }
     error
-}
-
-/// The network namespace of the calling thread as a descriptor, for [`Created`]'s restores.
-pub(crate) fn own_namespace() -> Result<impl AsFd> {
-    crate::netns::own()
 }

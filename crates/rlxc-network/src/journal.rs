@@ -6,9 +6,9 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::context::Context;
 use crate::created::{Created, Undo};
 use crate::error::{Error, Result};
-use crate::host::Context;
 use crate::netlink::Netlink;
 
 /// Where the record of a container is kept: `RUNDIR/lxc/network/LXCPATH/NAME`, the lxcpath's

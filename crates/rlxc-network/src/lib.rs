@@ -24,10 +24,12 @@
 //! # drop((ready, errors)); Ok(()) }
 //! ```
 
+mod context;
 mod created;
 mod error;
 mod host;
 mod inside;
+mod interface;
 pub mod journal;
 pub mod live;
 pub mod lxcnet;
@@ -41,9 +43,10 @@ mod script;
 mod sysctl;
 pub mod user_nic;
 
+pub use context::{Container, Context};
 pub use created::{Created, CreatedNic, Undo};
 pub use error::{Error, Result};
-pub use host::{Container, Context, setup_host, setup_host_with};
+pub use host::{setup_host, setup_host_with};
 pub use inside::{DefaultRoute, Inside, InsideNic, Ready, setup_inside, setup_with};
 pub use netlink::Netlink;
 pub use plan::{check, kind_name, shares_host};

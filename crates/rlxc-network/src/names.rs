@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::Read;
 
 use crate::error::{Error, Result};
-use crate::netlink::Netlink;
 
 /// The longest interface name.
 pub const NAME_MAX: usize = 15;
@@ -78,19 +77,6 @@ pub(crate) fn random_host_mac() -> Result<[u8; 6]> {
     let mut mac = random::<6>()?;
     mac[0] = 0xfe;
     Ok(mac)
-}
-
-/// `prefix` and random letters and digits, a name no link of the namespace has yet.
-///
-/// # Errors
-/// The kernel's answer, or no randomness.
-pub fn free_name(netlink: &mut Netlink, prefix: &str, letters: usize) -> Result<String> {
-    loop {
-        let name = random_name(prefix, letters)?;
-        if netlink.link(&name)?.is_none() {
-            return Ok(name);
-        }
-    }
 }
 
 /// `prefix` and random letters and digits.

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-use crate::live::{Interface, with_scope};
+use crate::interface::{Interface, with_scope};
 use crate::netlink::Statistics;
 
 /// The interfaces of the namespace of `pid`.

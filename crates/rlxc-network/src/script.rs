@@ -2,8 +2,8 @@
 
 use std::process::{Command, Stdio};
 
+use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::host::Context;
 
 /// Which of the two scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::host::Context;
 
 /// Where it is installed, in the order it is looked for.
 const PLACES: [&str; 5] = [

@@ -6,7 +6,6 @@ use super::{Depth, Undo};
 use nix::errno::Errno;
 
 use crate::error::{Error, Result};
-use crate::host::own_namespace;
 use crate::netlink::{Change, Link, Message, Netlink, Target, change, drop_altname, wireless};
 use crate::netns;
 
@@ -28,7 +27,7 @@ pub(super) fn bring_back(
     else {
         return Ok(false);
     };
-    let own = own_namespace()?;
+    let own = netns::own()?;
     let own = own.as_fd();
     // The kernel moves first and renames then: a name nobody has makes the move safe.
     let spare = crate::names::random_name("phys", 6)?;

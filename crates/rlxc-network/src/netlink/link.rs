@@ -6,7 +6,7 @@ use super::Netlink;
 use super::link_info::Link;
 use super::wire::{Message, flag};
 use crate::error::{Error, Result};
-use crate::names::NAME_MAX;
+use crate::names::{NAME_MAX, random_name};
 use nix::errno::Errno;
 
 pub(super) const RTM_NEWLINK: u16 = 16;
@@ -287,6 +287,19 @@ impl Netlink {
             .text(attribute, name)
             .u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
         self.one_link(ask)
+    }
+
+    /// `prefix` and random letters and digits, a name no link of the namespace has yet.
+    ///
+    /// # Errors
+    /// The kernel's answer, or no randomness.
+    pub fn free_name(&mut self, prefix: &str, letters: usize) -> Result<String> {
+        loop {
+            let name = random_name(prefix, letters)?;
+            if self.link(&name)?.is_none() {
+                return Ok(name);
+            }
+        }
     }
 
     /// The link with `index`, counters included, or `None`.

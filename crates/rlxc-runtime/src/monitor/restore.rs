@@ -66,7 +66,7 @@ impl Monitor {
             let name = match &veth.pair {
                 Some(pair) => pair.clone(),
                 None => rlxc_network::Netlink::open()
-                    .and_then(|mut netlink| rlxc_network::names::free_name(&mut netlink, "veth", 6))
+                    .and_then(|mut netlink| netlink.free_name("veth", 6))
                     .at("network", format!("lxc.net.{index}.veth.pair"))?,
             };
             let key = format!("lxc.net.{index}.veth.pair");
