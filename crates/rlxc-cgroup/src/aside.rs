@@ -13,7 +13,6 @@ use nix::errno::Errno;
 use crate::error::{Error, Result};
 use crate::file;
 use crate::layout::{Hierarchy, Version};
-use crate::tree::enable_controllers;
 
 /// The leaf that the processes of a base are moved to.
 const LEAF: &str = "init";
@@ -38,6 +37,19 @@ pub(crate) fn own_base(hierarchy: &Hierarchy) -> PathBuf {
     match above {
         Some(above) => above.to_path_buf(),
         None => own,
+    }
+}
+
+/// Enables in `dir`'s children every controller that `dir` has and that is not enabled yet.
+pub(crate) fn enable_controllers(dir: &Path) -> Result<()> {
+    let have = file::get(dir, "cgroup.controllers")?;
+    let on = file::get(dir, "cgroup.subtree_control")?;
+    let on: Vec<&str> = on.split_ascii_whitespace().collect();
+    let missing = have.split_ascii_whitespace().filter(|c| !on.contains(c));
+    let line: Vec<String> = missing.map(|c| format!("+{c}")).collect();
+    match line.is_empty() {
+        true => Ok(()),
+        false => file::set(dir, "cgroup.subtree_control", &line.join(" ")),
     }
 }
 

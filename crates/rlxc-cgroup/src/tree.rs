@@ -95,7 +95,7 @@ pub(crate) fn make_path(
     for (index, part) in parts.iter().enumerate() {
         match enable {
             true if dir == tree.base => aside::enable_in_base(&dir)?,
-            true => enable_controllers(&dir)?,
+            true => aside::enable_controllers(&dir)?,
             false => {}
         }
         dir.push(part);
@@ -107,19 +107,6 @@ pub(crate) fn make_path(
         }
     }
     Ok(dir)
-}
-
-/// Enables in `dir`'s children every controller that `dir` has and that is not enabled yet.
-pub(crate) fn enable_controllers(dir: &Path) -> Result<()> {
-    let have = file::get(dir, "cgroup.controllers")?;
-    let on = file::get(dir, "cgroup.subtree_control")?;
-    let on: Vec<&str> = on.split_ascii_whitespace().collect();
-    let missing = have.split_ascii_whitespace().filter(|c| !on.contains(c));
-    let line: Vec<String> = missing.map(|c| format!("+{c}")).collect();
-    match line.is_empty() {
-        true => Ok(()),
-        false => file::set(dir, "cgroup.subtree_control", &line.join(" ")),
-    }
 }
 
 /// A v1 cpuset without CPUs or memory nodes takes no process: the parent's are copied.
