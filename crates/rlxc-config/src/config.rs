@@ -7,11 +7,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+mod mounts;
 mod named;
+mod namespace;
 mod net;
 mod texts;
 
+pub use mounts::{AutoMounts, CreateTarget, IdmapSource, MountEntry, Mounts, auto_mount};
 pub use named::{Extra, Limits, Named, Pairs, Rows};
+pub use namespace::{Namespace, NamespaceSet};
 pub use net::*;
 pub use texts::Texts;
 
@@ -331,176 +335,6 @@ pub struct Log {
     pub file: Option<PathBuf>,
     /// `.syslog`: facility name as given (`daemon`, `local0` … in any case)
     pub syslog: Option<String>,
-}
-
-/// `lxc.mount.*`
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mounts {
-    /// `.auto`
-    pub auto: AutoMounts,
-    /// `.entry`, the lines as given; parse one with [`MountEntry`]
-    pub entries: Texts,
-    /// `.fstab`
-    pub fstab: Option<PathBuf>,
-}
-
-/// `lxc.mount.auto` by LXC's bits, and the shared mount pair.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AutoMounts {
-    /// Bits as in [`auto_mount`]
-    pub bits: u32,
-    /// `shmounts:HOST[:CONTAINER]`
-    pub shmounts: Option<(String, String)>,
-}
-
-/// The bits of [`AutoMounts::bits`].
-#[allow(missing_docs)]
-pub mod auto_mount {
-    pub const PROC_RW: u32 = 0x1;
-    pub const PROC_MIXED: u32 = 0x2;
-    pub const PROC_MASK: u32 = 0x3;
-    pub const SYS_RW: u32 = 0x4;
-    pub const SYS_RO: u32 = 0x8;
-    pub const SYS_MIXED: u32 = 0xC;
-    pub const SYS_MASK: u32 = 0xC;
-    pub const CGROUP_RO: u32 = 0x10;
-    pub const CGROUP_RW: u32 = 0x20;
-    pub const CGROUP_MIXED: u32 = 0x30;
-    pub const CGROUP_FULL_RO: u32 = 0x40;
-    pub const CGROUP_FULL_RW: u32 = 0x80;
-    pub const CGROUP_FULL_MIXED: u32 = 0xC0;
-    /// `cgroup` without a mode: decided by CAP_SYS_ADMIN at start.
-    pub const CGROUP_NOSPEC: u32 = 0xB0;
-    /// `cgroup-full` without a mode.
-    pub const CGROUP_FULL_NOSPEC: u32 = 0xE0;
-    pub const CGROUP_MASK: u32 = 0xF0;
-    pub const CGROUP2_RW: u32 = 0x100;
-    pub const CGROUP2_RO: u32 = 0x200;
-    pub const CGROUP2_MASK: u32 = 0x300;
-    pub const CGROUP_FORCE: u32 = 0x400;
-    pub const SHMOUNTS: u32 = 0x800;
-}
-
-/// One parsed `lxc.mount.entry` or fstab line.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MountEntry {
-    /// First field, unescaped
-    pub source: String,
-    /// Second field, unescaped; relative = below the rootfs
-    pub target: String,
-    /// Third field
-    pub fstype: String,
-    /// Generic flags that are set (MS_*)
-    pub flags: u64,
-    /// Generic flags that are explicitly cleared (e.g. `rw`, `dev`, `suid`)
-    pub cleared: u64,
-    /// Propagation (MS_SHARED …, with MS_REC), 0 = none asked
-    pub propagation: u64,
-    /// What remains, comma-joined, for the file system
-    pub data: String,
-    /// `create=dir|file`
-    pub create: Option<CreateTarget>,
-    /// `optional`
-    pub optional: bool,
-    /// `relative`
-    pub relative: bool,
-    /// `dev`: do not inherit nodev on a bind remount
-    pub dev: bool,
-    /// `idmap=container|/path`
-    pub idmap: Option<IdmapSource>,
-}
-
-/// `create=` of a mount entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub enum CreateTarget {
-    Dir,
-    File,
-}
-
-/// `idmap=` of a mount entry or of `lxc.rootfs.options`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum IdmapSource {
-    /// The container's own user namespace
-    Container,
-    /// A user namespace file
-    Path(PathBuf),
-}
-
-/// A kernel namespace, in LXC's order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub enum Namespace {
-    User,
-    Mnt,
-    Pid,
-    Uts,
-    Ipc,
-    Net,
-    Cgroup,
-    Time,
-}
-
-impl Namespace {
-    /// All, in LXC's order: user mnt pid uts ipc net cgroup time.
-    pub const ALL: [Self; 8] = [
-        Self::User,
-        Self::Mnt,
-        Self::Pid,
-        Self::Uts,
-        Self::Ipc,
-        Self::Net,
-        Self::Cgroup,
-        Self::Time,
-    ];
-
-    /// The name in `/proc/PID/ns` and in `lxc.namespace.*`.
-    pub fn name(self) -> &'static str {
-        ["user", "mnt", "pid", "uts", "ipc", "net", "cgroup", "time"][self as usize]
-    }
-
-    /// Its CLONE_NEW* flag (clone(2), time_namespaces(7)).
-    pub fn clone_flag(self) -> u64 {
-        [
-            0x1000_0000,
-            0x0002_0000,
-            0x2000_0000,
-            0x0400_0000,
-            0x0800_0000,
-            0x4000_0000,
-            0x0200_0000,
-            0x80,
-        ][self as usize]
-    }
-}
-
-/// A set of namespaces as a mask of CLONE_NEW* flags.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NamespaceSet(pub u64);
-
-impl NamespaceSet {
-    /// Whether `ns` is in the set.
-    pub fn contains(self, ns: Namespace) -> bool {
-        self.0 & ns.clone_flag() != 0
-    }
-    /// Adds `ns`.
-    pub fn insert(&mut self, ns: Namespace) {
-        self.0 |= ns.clone_flag();
-    }
-    /// Removes `ns`.
-    pub fn remove(&mut self, ns: Namespace) {
-        self.0 &= !ns.clone_flag();
-    }
-    /// Whether no namespace is in the set.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-    /// The members, in LXC's order.
-    pub fn iter(self) -> impl Iterator<Item = Namespace> {
-        Namespace::ALL
-            .into_iter()
-            .filter(move |ns| self.contains(*ns))
-    }
 }
 
 /// `lxc.time.offset.*`: each in the two fields that LXC keeps.
