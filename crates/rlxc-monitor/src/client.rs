@@ -1,5 +1,6 @@
 //! Asking a running container: one method a command, each with a deadline.
 
+mod exchange;
 mod pending;
 mod watch;
 
@@ -7,7 +8,6 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,15 +15,15 @@ use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::geteuid;
 
-use crate::name::socket_name;
 use crate::protocol::{
-    CgroupCtx, CgroupFd, Command, ConsoleLogRequest, DeviceRule, HEADER, MAX_PAYLOAD, Malformed,
-    Request, Response, STOP_AND_TIDY, StateWish, encode_text,
+    CgroupCtx, CgroupFd, Command, ConsoleLogRequest, DeviceRule, Request, STOP_AND_TIDY, StateWish,
+    encode_text,
 };
 use crate::server::ToTidy;
 use crate::state::State;
 use crate::{Error, Result, wire};
 
+use exchange::errno_of;
 pub use pending::Pending;
 pub use watch::Watch;
 
@@ -59,13 +59,6 @@ pub struct Cgroups {
     pub ctx: CgroupCtx,
     /// Directories, one a hierarchy
     pub dirs: Vec<OwnedFd>,
-}
-
-struct Answer {
-    response: Response,
-    payload: Vec<u8>,
-    fds: Vec<OwnedFd>,
-    socket: OwnedFd,
 }
 
 impl Client {
@@ -466,132 +459,6 @@ impl Client {
     fn fd(&self, command: Command) -> Result<OwnedFd> {
         self.ask(command, &[]).fd()
     }
-
-    fn one_fd(&self, command: Command, mut fds: Vec<OwnedFd>) -> Result<OwnedFd> {
-        let got = fds.len();
-        match fds.pop() {
-            Some(fd) if got == 1 => Ok(fd),
-            None => Err(self.refused(command, Errno::EBADF)),
-            Some(_) => Err(self.malformed(command, Malformed::Descriptors { got, wanted: 1 })),
-        }
-    }
-
-    fn exchange(&self, request: Request, payload: &[u8]) -> Result<Answer> {
-        let until = Instant::now() + self.deadline;
-        // Only numbers of `Command` are ever put in a request here.
-        let command = Command::from_number(request.command).unwrap_or(Command::GetState);
-        let socket = self.send(request, payload, until)?;
-        self.receive(command, socket, until)
-    }
-
-    fn send(&self, request: Request, payload: &[u8], until: Instant) -> Result<OwnedFd> {
-        let command = Command::from_number(request.command).unwrap_or(Command::GetState);
-        if payload.len() > MAX_PAYLOAD {
-            return Err(self.refused(command, Errno::E2BIG));
-        }
-        let address = match &self.socket {
-            Some(socket) => socket.clone(),
-            None => socket_name(&self.lxcpath, &self.name),
-        };
-        let socket = wire::connect(&address, until)
-            .map_err(|errno| self.failed("connect", command, errno))?;
-        self.check_peer(&socket)?;
-        let sent = wire::send_all(socket.as_fd(), &request.encode(), &[], true, until)
-            .and_then(|()| wire::send_all(socket.as_fd(), payload, &[], false, until));
-        match sent {
-            // A monitor that refuses us answers the header and hangs up: its answer counts.
-            Ok(()) | Err(Errno::EPIPE) => Ok(socket),
-            Err(errno) => Err(self.failed("sendmsg", command, errno)),
-        }
-    }
-
-    /// Anybody may bind an abstract name that is free. What a stranger answers (an init to attach to!)
-    /// must not be believed: the monitor is root, ourselves, or the owner of the container's files.
-    fn check_peer(&self, socket: &OwnedFd) -> Result<()> {
-        let peer = getsockopt(socket, sockopt::PeerCredentials);
-        let uid = peer.map_or(u32::MAX, |peer| peer.uid());
-        let owns = |path: &Path| std::fs::metadata(path).is_ok_and(|meta| meta.uid() == uid);
-        let own = uid == 0 || uid == geteuid().as_raw();
-        if own || owns(&self.lxcpath) || owns(&self.lxcpath.join(&self.name)) {
-            return Ok(());
-        }
-        Err(Error::Impostor {
-            name: self.name.clone(),
-            lxcpath: self.lxcpath.clone(),
-            uid,
-        })
-    }
-
-    fn receive(&self, command: Command, socket: OwnedFd, until: Instant) -> Result<Answer> {
-        let failed = |errno| self.failed("recvmsg", command, errno);
-        let mut header = [0; HEADER];
-        let fds = wire::receive_all(socket.as_fd(), &mut header, until).map_err(failed)?;
-        let response =
-            Response::decode(command, &header).map_err(|e| self.malformed(command, e))?;
-        let mut payload = Vec::new();
-        while payload.len() < response.datalen {
-            // Grown as it comes, so that a lying length costs nothing.
-            let chunk = (response.datalen - payload.len()).min(1 << 16);
-            let start = payload.len();
-            payload.resize(start + chunk, 0);
-            wire::receive_all(socket.as_fd(), &mut payload[start..], until).map_err(failed)?;
-        }
-        Ok(Answer {
-            response,
-            payload,
-            fds,
-            socket,
-        })
-    }
-
-    fn check(&self, command: Command, response: &Response) -> Result<()> {
-        match response.ret {
-            ret if ret < 0 => Err(self.refused(command, errno_of(response))),
-            _ => Ok(()),
-        }
-    }
-
-    fn refused(&self, command: Command, errno: Errno) -> Error {
-        Error::Refused {
-            name: self.name.clone(),
-            command,
-            errno,
-        }
-    }
-
-    fn malformed(&self, command: Command, source: Malformed) -> Error {
-        Error::Malformed {
-            name: self.name.clone(),
-            command,
-            source,
-        }
-    }
-
-    fn failed(&self, operation: &'static str, command: Command, errno: Errno) -> Error {
-        let name = self.name.clone();
-        match errno {
-            Errno::ECONNREFUSED | Errno::EPIPE | Errno::ECONNRESET | Errno::ENOENT => {
-                Error::NotRunning {
-                    name,
-                    lxcpath: self.lxcpath.clone(),
-                }
-            }
-            Errno::ETIMEDOUT => Error::Unresponsive {
-                name,
-                command,
-                millis: self.deadline.as_millis(),
-            },
-            errno => Error::Socket {
-                operation,
-                name,
-                errno,
-            },
-        }
-    }
-}
-
-fn errno_of(response: &Response) -> Errno {
-    Errno::from_raw(response.ret.saturating_neg())
 }
 
 impl fmt::Display for Client {

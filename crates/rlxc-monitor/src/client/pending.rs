@@ -1,7 +1,8 @@
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use super::{Answer, Cgroups, Client};
+use super::exchange::Answer;
+use super::{Cgroups, Client};
 use crate::protocol::{CgroupCtx, Command, Malformed, decode_text};
 use crate::state::State;
 use crate::{Error, Result};
