@@ -1,16 +1,33 @@
 //! Two manners for one set of options: LXC's (getopt) and rlxc's own.
 
+mod getopt;
+mod top;
+
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use rlxc_log::Level;
 
 use crate::context::{Common, Context, Failure};
-use crate::help_topics::{TOPICS, Topic};
 use crate::verbs::{VERBS, Verb};
+use getopt::{asked_for_help, getopt_complaint};
+
+pub(crate) use top::top;
+
+/// What every tool has.
+const COMMON: [&str; 8] = [
+    "logfile",
+    "logpriority",
+    "quiet",
+    "lxcpath",
+    "rcfile",
+    "help",
+    "usage",
+    "version",
+];
 
 /// LXC's tools that share none of the others' options.
 const APART: [&str; 4] = ["checkconfig", "config", "update-config", "usernsexec"];
@@ -307,261 +324,4 @@ pub(crate) fn default_log(context: &Context, name: &str) -> std::path::PathBuf {
 fn own_complaint(error: &clap::Error) -> ExitCode {
     let _ = error.print();
     ExitCode::from(u8::from(error.use_stderr()))
-}
-
-/// What getopt says, then the help; a value that is wrong ends without it.
-fn getopt_complaint(
-    tool: &str,
-    called: &str,
-    verb: &Verb,
-    command: &mut Command,
-    error: &clap::Error,
-) -> ExitCode {
-    let said = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(text.clone()),
-        _ => None,
-    };
-    let option = said(ContextKind::InvalidArg).unwrap_or_default();
-    let bare = option
-        .split([' ', '=', '['])
-        .next()
-        .unwrap_or_default()
-        .to_owned();
-    let missing = said(ContextKind::InvalidValue).is_none_or(|v| v.is_empty());
-    let line = match (error.kind(), bare.strip_prefix("--")) {
-        (ErrorKind::UnknownArgument, Some(_)) => format!("unrecognized option '{bare}'"),
-        (ErrorKind::UnknownArgument, None) if bare.len() > 1 && bare.starts_with('-') => {
-            format!("invalid option -- '{}'", &bare[1..])
-        }
-        (ErrorKind::TooManyValues, Some(_)) => {
-            format!("option '{bare}' doesn't allow an argument")
-        }
-        (ErrorKind::InvalidValue, Some(_)) if missing => {
-            format!("option '{bare}' requires an argument")
-        }
-        (ErrorKind::InvalidValue, None) if missing && bare.starts_with('-') => {
-            format!("option requires an argument -- '{}'", &bare[1..])
-        }
-        (ErrorKind::InvalidValue | ErrorKind::ValueValidation, _) => {
-            let _ = writeln!(std::io::stderr(), "{tool}: could not parse command line");
-            return ExitCode::from(1);
-        }
-        _ => error
-            .to_string()
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .trim_start_matches("error: ")
-            .to_owned(),
-    };
-    let text = help(tool, verb, command);
-    let _ = write!(std::io::stderr(), "{called}: {line}\n{text}");
-    ExitCode::from(1)
-}
-
-fn asked_for_help(
-    tool: &str,
-    verb: &Verb,
-    command: &mut Command,
-    matches: &ArgMatches,
-) -> Option<ExitCode> {
-    if matches.get_flag("help") {
-        let _ = write!(std::io::stderr(), "{}", help(tool, verb, command));
-    } else if matches.get_flag("usage") {
-        let _ = write!(std::io::stderr(), "{}", usage(tool, command));
-    } else if matches.get_flag("version") {
-        let _ = writeln!(std::io::stdout(), "{}", rlxc::VERSION);
-    } else {
-        return None;
-    }
-    Some(ExitCode::SUCCESS)
-}
-
-const COMMON: [&str; 8] = [
-    "logfile",
-    "logpriority",
-    "quiet",
-    "lxcpath",
-    "rcfile",
-    "help",
-    "usage",
-    "version",
-];
-
-/// The long help in LXC's form.
-fn help(tool: &str, verb: &Verb, command: &mut Command) -> String {
-    command.build();
-    let mut text = format!(
-        "Usage: {tool} {}\n\n{}\n\nOptions :\n",
-        verb.usage, verb.about
-    );
-    let shown = |arg: &&Arg| !arg.is_hide_set() && !arg.is_positional();
-    let (common, mut own): (Vec<&Arg>, Vec<&Arg>) = command
-        .get_arguments()
-        .filter(shown)
-        .partition(|arg| COMMON.contains(&arg.get_id().as_str()) && arg.get_id() != "rcfile");
-    own.sort_by_key(|arg| arg.get_id() != "name");
-    let list = |args: &[&Arg]| {
-        let mut text = String::new();
-        for arg in args {
-            let name = option_text(arg);
-            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-            text.push_str(&match name.len() {
-                0..=32 => format!("  {name:<33}{help}\n"),
-                _ => format!("  {name}\n  {:<33}{help}\n", ""),
-            });
-        }
-        text
-    };
-    text.push_str(&list(&own));
-    text.push_str("\nCommon options :\n");
-    text.push_str(&list(&common));
-    text.push_str(&format!(
-        "\nSee the {tool} man page for further information.\n\n"
-    ));
-    text
-}
-
-fn option_text(arg: &Arg) -> String {
-    let value = arg
-        .get_value_names()
-        .filter(|_| arg.get_action().takes_values())
-        .map(|names| format!("={}", names[0]))
-        .unwrap_or_default();
-    match (arg.get_short(), arg.get_long()) {
-        (Some(short), Some(long)) => format!("-{short}, --{long}{value}"),
-        (Some(short), None) => format!("-{short}{value}"),
-        (None, Some(long)) => format!("    --{long}{value}"),
-        (None, None) => String::new(),
-    }
-}
-
-fn usage(tool: &str, command: &mut Command) -> String {
-    command.build();
-    let mut text = format!("Usage: {tool} ");
-    let shown = command
-        .get_arguments()
-        .filter(|arg| !arg.is_hide_set() && !arg.is_positional());
-    for (at, arg) in shown.enumerate() {
-        let words = option_text(arg).trim_start().replace(", ", "|");
-        text.push_str(&format!("[{words}] "));
-        if at % 5 == 4 {
-            text.push_str("\n\t");
-        }
-    }
-    text.push('\n');
-    text
-}
-
-/// `rlxc` without a verb, with an unknown one, or asking for help.
-pub(crate) fn top(first: &str, words: &[OsString]) -> ExitCode {
-    match first {
-        "" | "rlxc" => {
-            let _ = overview(&mut std::io::stdout());
-            ExitCode::SUCCESS
-        }
-        "-h" | "--help" | "help" => match words.get(1).map(|w| w.to_string_lossy()) {
-            None => {
-                let _ = overview(&mut std::io::stdout());
-                ExitCode::SUCCESS
-            }
-            Some(word) => help_on(&word),
-        },
-        "-V" | "--version" => {
-            let version = env!("CARGO_PKG_VERSION");
-            let _ = writeln!(std::io::stdout(), "rlxc {version} (LXC {})", rlxc::VERSION);
-            ExitCode::SUCCESS
-        }
-        other if words.len() == 1 && other.contains('/') => {
-            let _ = overview(&mut std::io::stdout());
-            ExitCode::SUCCESS
-        }
-        other => {
-            let names = VERBS.iter().map(|v| v.name).chain(["help"]);
-            unknown("verb", other, names)
-        }
-    }
-}
-
-/// `rlxc help WORD`: a verb's options, or a topic.
-fn help_on(word: &str) -> ExitCode {
-    if let Some(verb) = Verb::of_name(word) {
-        let _ = command(verb, false).print_long_help();
-        return ExitCode::SUCCESS;
-    }
-    if let Some(verb) = word.strip_prefix("lxc-").and_then(Verb::of_lxc) {
-        let text = help(word, verb, &mut command(verb, true));
-        let _ = write!(std::io::stdout(), "{text}");
-        return ExitCode::SUCCESS;
-    }
-    if let Some(topic) = Topic::of_name(word) {
-        let _ = write!(std::io::stdout(), "{}", topic.text);
-        return ExitCode::SUCCESS;
-    }
-    if word.starts_with("lxc.") {
-        return run(
-            match Verb::of_name("config") {
-                Some(verb) => verb,
-                None => return ExitCode::from(1),
-            },
-            "rlxc help".to_owned(),
-            false,
-            ["config", "explain", word].map(OsString::from).to_vec(),
-        );
-    }
-    let topics = TOPICS.iter().map(|topic| topic.name);
-    unknown(
-        "verb or topic",
-        word,
-        VERBS.iter().map(|v| v.name).chain(topics),
-    )
-}
-
-/// Says that there is no such thing, and what is near.
-fn unknown<'a>(kind: &str, word: &str, known: impl Iterator<Item = &'a str>) -> ExitCode {
-    let near = known
-        .map(|name| (distance(name, word), name))
-        .min()
-        .filter(|(far, name)| *far <= 1 + name.len() / 3);
-    let hint = near
-        .map(|(_, name)| format!("; did you mean '{name}'?"))
-        .unwrap_or_default();
-    let shown = crate::output::safe(word);
-    let _ = writeln!(
-        std::io::stderr(),
-        "rlxc: there is no {kind} '{shown}'{hint} (rlxc help lists them)"
-    );
-    ExitCode::from(1)
-}
-
-fn overview(out: &mut impl Write) -> std::io::Result<()> {
-    writeln!(out, "Usage: rlxc VERB [OPTIONS] [NAME] …\n\nVerbs:")?;
-    for verb in &VERBS {
-        writeln!(out, "  {:<14}{}", verb.name, verb.about)?;
-    }
-    writeln!(out, "\nTopics:")?;
-    for topic in &TOPICS {
-        writeln!(out, "  {:<14}{}", topic.name, topic.about)?;
-    }
-    writeln!(
-        out,
-        "\nrlxc help VERB, rlxc help TOPIC and rlxc help lxc.KEY tell more. Most verbs are also there as lxc-VERB."
-    )
-}
-
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let next = (diagonal + usize::from(ca != *cb))
-                .min(row[j] + 1)
-                .min(row[j + 1] + 1);
-            diagonal = row[j + 1];
-            row[j + 1] = next;
-        }
-    }
-    row[b.len()]
 }

@@ -37,17 +37,8 @@ pub struct Options {
 pub fn parse_namespaces(list: &str) -> Result<NamespaceSet> {
     let mut set = NamespaceSet::default();
     for word in list.split('|').map(str::trim) {
-        set.insert(match word {
-            "MOUNT" => Namespace::Mnt,
-            "PID" => Namespace::Pid,
-            "UTSNAME" => Namespace::Uts,
-            "IPC" => Namespace::Ipc,
-            "USER" => Namespace::User,
-            "NETWORK" => Namespace::Net,
-            "CGROUP" => Namespace::Cgroup,
-            "TIME" => Namespace::Time,
-            _ => return Err(Error::Option(format!("\"{word}\" is no namespace"))),
-        });
+        let found = Namespace::of_tool_word(word);
+        set.insert(found.ok_or_else(|| Error::Option(format!("\"{word}\" is no namespace")))?);
     }
     Ok(set)
 }

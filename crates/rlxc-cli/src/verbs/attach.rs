@@ -180,20 +180,11 @@ fn elevated(list: &str) -> Result<u32, Failure> {
 /// A list of namespaces by LXC's names, or the kernel's.
 pub(super) fn namespaces(list: &str) -> Result<u64, Failure> {
     list.split('|').try_fold(0, |all, word| {
-        let namespace = match word.trim() {
-            "MOUNT" => Namespace::Mnt,
-            "PID" => Namespace::Pid,
-            "UTSNAME" => Namespace::Uts,
-            "IPC" => Namespace::Ipc,
-            "USER" => Namespace::User,
-            "NETWORK" => Namespace::Net,
-            "CGROUP" => Namespace::Cgroup,
-            "TIME" => Namespace::Time,
-            other => {
-                let found = Namespace::ALL.into_iter().find(|ns| ns.name() == other);
-                found.ok_or_else(|| Failure::usage(format!("invalid namespace '{other}'")))?
-            }
-        };
+        let word = word.trim();
+        let named = || Namespace::ALL.into_iter().find(|ns| ns.name() == word);
+        let found = Namespace::of_tool_word(word).or_else(named);
+        let namespace =
+            found.ok_or_else(|| Failure::usage(format!("invalid namespace '{word}'")))?;
         Ok(all | namespace.clone_flag())
     })
 }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use rlxc::Container;
 use rlxc::config::{Config, IdKind};
 
-use super::user::{Whom, closed};
+use super::user::closed;
+use super::whom::Whom;
 use super::{Finding, fatal, finding, warning};
 
 pub(super) fn look(name: &str, lxcpath: &Path, whom: &Whom) -> Vec<Finding> {

@@ -7,7 +7,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use rlxc::config::paths;
 
 use super::mend::Mend;
-use super::user::Whom;
+use super::whom::Whom;
 use super::{Finding, Problem, fatal, finding, read, warning};
 
 pub(super) fn look(lxcpath: &Path, whom: &Whom) -> Vec<Finding> {

@@ -5,6 +5,7 @@ mod container;
 mod host;
 mod mend;
 mod user;
+mod whom;
 
 use std::io::{IsTerminal, Write};
 
@@ -15,7 +16,7 @@ use super::Run;
 use crate::context::{Context, Failure, Outcome};
 use crate::output::{Format, colour, print_value, safe};
 use mend::Mend;
-use user::Whom;
+use whom::Whom;
 
 /// Options of `doctor`.
 #[derive(Debug, Args)]
