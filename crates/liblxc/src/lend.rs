@@ -1,16 +1,20 @@
 //! What is lent to the running container, and its checkpoints.
 
 use std::ffi::{c_char, c_int, c_ulong, c_void};
+use std::path::Path;
 
 use rlxc::Container;
 
 use crate::abi::{apart, lxc_container};
 use crate::memory::{path, text};
 
-pub(crate) unsafe extern "C" fn add_device_node(
+/// # Safety
+/// As the functions of the header: a container of ours, strings or NULL.
+unsafe fn device_node(
     c: *mut lxc_container,
     source: *const c_char,
     dest: *const c_char,
+    change: impl FnOnce(&Container, &Path, Option<&Path>) -> rlxc::Result<()>,
 ) -> bool {
     // SAFETY: by the header's contract.
     unsafe {
@@ -18,11 +22,18 @@ pub(crate) unsafe extern "C" fn add_device_node(
             return false;
         };
         apart(c, false, false, |container| {
-            container
-                .add_device_node(&source, dest.as_deref())
-                .map(|()| true)
+            change(container, &source, dest.as_deref()).map(|()| true)
         })
     }
+}
+
+pub(crate) unsafe extern "C" fn add_device_node(
+    c: *mut lxc_container,
+    source: *const c_char,
+    dest: *const c_char,
+) -> bool {
+    // SAFETY: by the header's contract.
+    unsafe { device_node(c, source, dest, Container::add_device_node) }
 }
 
 pub(crate) unsafe extern "C" fn remove_device_node(
@@ -31,14 +42,24 @@ pub(crate) unsafe extern "C" fn remove_device_node(
     dest: *const c_char,
 ) -> bool {
     // SAFETY: by the header's contract.
+    unsafe { device_node(c, source, dest, Container::remove_device_node) }
+}
+
+/// # Safety
+/// As [`device_node`].
+unsafe fn interface(
+    c: *mut lxc_container,
+    device: *const c_char,
+    as_name: *const c_char,
+    change: impl FnOnce(&Container, &str, Option<&str>) -> rlxc::Result<()>,
+) -> bool {
+    // SAFETY: by the header's contract.
     unsafe {
-        let (Some(source), dest) = (path(source), path(dest)) else {
+        let (Some(device), as_name) = (text(device), text(as_name)) else {
             return false;
         };
         apart(c, false, false, |container| {
-            container
-                .remove_device_node(&source, dest.as_deref())
-                .map(|()| true)
+            change(container, device, as_name).map(|()| true)
         })
     }
 }
@@ -49,14 +70,7 @@ pub(crate) unsafe extern "C" fn attach_interface(
     inside: *const c_char,
 ) -> bool {
     // SAFETY: by the header's contract.
-    unsafe {
-        let (Some(device), inside) = (text(device), text(inside)) else {
-            return false;
-        };
-        apart(c, false, false, |container| {
-            container.attach_interface(device, inside).map(|()| true)
-        })
-    }
+    unsafe { interface(c, device, inside, Container::attach_interface) }
 }
 
 pub(crate) unsafe extern "C" fn detach_interface(
@@ -65,14 +79,7 @@ pub(crate) unsafe extern "C" fn detach_interface(
     outside: *const c_char,
 ) -> bool {
     // SAFETY: by the header's contract.
-    unsafe {
-        let (Some(device), outside) = (text(device), text(outside)) else {
-            return false;
-        };
-        apart(c, false, false, |container| {
-            container.detach_interface(device, outside).map(|()| true)
-        })
-    }
+    unsafe { interface(c, device, outside, Container::detach_interface) }
 }
 
 pub(crate) unsafe extern "C" fn mount(

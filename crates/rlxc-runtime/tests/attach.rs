@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use peer::{Peer, pipe};
 use rlxc_config::{Config, Namespace};
 use rlxc_runtime::attach::{
-    AttachError, AttachOptions, AttachTask, Callback, EnvPolicy, arguments, attach, flags,
+    AttachError, AttachOptions, AttachTask, Attached, Callback, EnvPolicy, arguments, attach, flags,
 };
 use rlxc_sys::tty::{WindowSize, set_window_size};
 
@@ -28,6 +28,10 @@ macro_rules! peer {
             None => return,
         }
     };
+}
+
+fn enter(peer: &Peer, options: &AttachOptions, task: AttachTask) -> Result<Attached, AttachError> {
+    attach(&peer.lxcpath, &peer.name, &Config::default(), options, task)
 }
 
 #[test]
@@ -148,14 +152,7 @@ fn the_shell_is_that_of_the_containers_user() {
     };
     symlink("/bin/busybox", peer.rootfs().join("bin/ash")).unwrap();
     let config = Config::default();
-    let attached = attach(
-        &peer.lxcpath,
-        &peer.name,
-        &config,
-        &options,
-        AttachTask::Shell,
-    )
-    .unwrap();
+    let attached = enter(&peer, &options, AttachTask::Shell).unwrap();
     drop((write, input));
     let mut text = String::new();
     std::io::Read::read_to_string(&mut std::fs::File::from(read), &mut text).unwrap();
@@ -291,14 +288,7 @@ fn a_terminal_is_the_containers_own_with_the_callers_size() {
     };
     let script = "tty; sleep 0.2; stty size; echo direct >&2; seq 1 200000; exit 3";
     let task = AttachTask::Exec(arguments(&["sh", "-c", script]).unwrap());
-    let attached = attach(
-        &peer.lxcpath,
-        &peer.name,
-        &Config::default(),
-        &options,
-        task,
-    )
-    .unwrap();
+    let attached = enter(&peer, &options, task).unwrap();
     let reader = std::thread::spawn(move || {
         let mut text = Vec::new();
         while !text.ends_with(b"200000\r\n") {
@@ -337,14 +327,7 @@ fn a_function_of_the_caller_runs_inside_and_gives_the_status() {
     let mut number: c_int = 42;
     // SAFETY: `number` outlives the child's copy of it.
     let callback = unsafe { Callback::new(status_of_payload, (&raw mut number).cast()) };
-    let attached = attach(
-        &peer.lxcpath,
-        &peer.name,
-        &Config::default(),
-        &AttachOptions::default(),
-        AttachTask::Call(callback),
-    )
-    .unwrap();
+    let attached = enter(&peer, &AttachOptions::default(), AttachTask::Call(callback)).unwrap();
     assert_eq!(attached.wait().unwrap(), 42 << 8);
 }
 
@@ -361,14 +344,7 @@ fn the_attaching_process_cannot_be_traced_from_inside() {
     let callback = unsafe { Callback::new(dumpable, std::ptr::null_mut()) };
     let task = AttachTask::Call(callback);
     let options = AttachOptions::default();
-    let attached = attach(
-        &peer.lxcpath,
-        &peer.name,
-        &Config::default(),
-        &options,
-        task,
-    )
-    .unwrap();
+    let attached = enter(&peer, &options, task).unwrap();
     assert_eq!(attached.wait().unwrap(), 0);
 }
 
@@ -450,13 +426,7 @@ fn a_stopped_or_frozen_container_is_an_error_that_says_so() {
     let peer = peer!("frozen");
     let try_it = || {
         let task = AttachTask::Exec(arguments(&["true"]).unwrap());
-        attach(
-            &peer.lxcpath,
-            &peer.name,
-            &Config::default(),
-            &AttachOptions::default(),
-            task,
-        )
+        enter(&peer, &AttachOptions::default(), task)
     };
     assert!(peer.lxc("lxc-freeze", &[]).0);
     assert!(matches!(try_it().unwrap_err(), AttachError::Frozen { .. }));
@@ -503,14 +473,7 @@ fn a_busy_host_with_many_threads_attaches_without_hanging() {
                 stdin: null.as_raw_fd(),
                 ..options
             };
-            let attached = attach(
-                &peer.lxcpath,
-                &peer.name,
-                &Config::default(),
-                &options,
-                task,
-            )
-            .unwrap();
+            let attached = enter(&peer, &options, task).unwrap();
             assert_eq!(attached.wait().unwrap(), 0);
             slowest = slowest.max(begun.elapsed());
         }
@@ -558,8 +521,7 @@ fn many_threads_attach_at_once_and_nothing_is_left() {
                         _ => AttachTask::Exec(arguments(&["true"]).unwrap()),
                     };
                     let begun = Instant::now();
-                    let attached =
-                        attach(&peer.lxcpath, &peer.name, &config, &options, task).unwrap();
+                    let attached = enter(&peer, &options, task).unwrap();
                     let took = begun.elapsed();
                     assert!(took < Duration::from_secs(2), "{took:?}");
                     assert_eq!(attached.wait().unwrap(), 0);
