@@ -151,7 +151,6 @@ fn the_shell_is_that_of_the_containers_user() {
         ..AttachOptions::default()
     };
     symlink("/bin/busybox", peer.rootfs().join("bin/ash")).unwrap();
-    let config = Config::default();
     let attached = enter(&peer, &options, AttachTask::Shell).unwrap();
     drop((write, input));
     let mut text = String::new();
@@ -505,7 +504,6 @@ fn many_threads_attach_at_once_and_nothing_is_left() {
     let peer = peer!("threads");
     let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let before = open();
-    let config = Config::default();
     let options = AttachOptions {
         flags: flags::DEFAULT & !flags::MOVE_TO_CGROUP,
         ..AttachOptions::default()
