@@ -1,10 +1,13 @@
 //! Helpers for whole-system tests: places, users, programs of ours and of the peer.
 
+pub mod cgroups;
 pub mod rootfs;
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Who works on the containers of a [`Place`].
@@ -126,6 +129,8 @@ pub struct Place {
     actor: Actor,
     /// Who works here, unless it is root
     user: Option<User>,
+    /// Containers that the peer's tools have worked on
+    touched: Mutex<BTreeSet<String>>,
 }
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
@@ -179,7 +184,12 @@ impl Place {
         if let Some(user) = &user {
             std::os::unix::fs::chown(&path, Some(user.uid), Some(user.gid)).ok()?;
         }
-        Some(Self { path, actor, user })
+        Some(Self {
+            path,
+            actor,
+            user,
+            touched: Mutex::default(),
+        })
     }
 
     /// The lxcpath.
@@ -219,6 +229,10 @@ impl Place {
 
     /// The peer's `lxc-TOOL -P LXCPATH ARGS`.
     pub fn lxc(&self, tool: &str, args: &[&str]) -> Output {
+        let name = args.iter().position(|arg| *arg == "-n");
+        if let (Some(at), Ok(mut touched)) = (name, self.touched.lock()) {
+            touched.extend(args.get(at + 1).map(|name| (*name).to_owned()));
+        }
         let mut command = self.command(format!("/usr/bin/lxc-{tool}"));
         command.arg("-P").arg(&self.path).args(args);
         run(&mut command)
@@ -269,15 +283,19 @@ impl Drop for Place {
             .flatten()
             .flatten()
             .collect();
+        let touched = self.touched.get_mut().map(std::mem::take);
+        let mut names: Vec<String> = touched.unwrap_or_default().into_iter().collect();
         for entry in entries {
             if entry.path().join("config").exists() {
                 let name = entry.file_name();
-                let name = name.to_string_lossy();
+                let name = name.to_string_lossy().into_owned();
                 let _ = self.rlxc("stop", &["-k", "-n", &name]);
                 let _ = self.rlxc("destroy", &["-f", "-s", "-n", &name]);
+                names.push(name);
             }
         }
         let _ = std::fs::remove_dir_all(&self.path);
+        cgroups::remove_left(&names);
     }
 }
 
@@ -326,12 +344,6 @@ pub fn peer() -> bool {
 /// Asserts that no cgroup of container `name` is left in any hierarchy.
 #[track_caller]
 pub fn no_cgroup_left(name: &str) {
-    let roots = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten();
-    let roots = roots.flatten().map(|entry| entry.path());
-    for root in roots.chain([PathBuf::from("/sys/fs/cgroup")]) {
-        for kind in ["payload", "monitor"] {
-            let path = root.join(format!("lxc.{kind}.{name}"));
-            assert!(!path.exists(), "{} is left", path.display());
-        }
-    }
+    let left = cgroups::left(&[name]);
+    assert!(left.is_empty(), "{left:?} are left");
 }

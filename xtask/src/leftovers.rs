@@ -5,6 +5,10 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long what is on its way out may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A picture of the machine, taken before and after the suite.
 #[derive(Debug, Default)]
@@ -27,6 +31,19 @@ impl Snapshot {
     /// What is there now and was not there then.
     pub(crate) fn since(&self, before: &Self) -> Vec<String> {
         self.0.difference(&before.0).cloned().collect()
+    }
+}
+
+/// What is left of a suite that has ended: an ended process keeps its cgroup, and a cgroup its
+/// devices and links, for a moment.
+pub(crate) fn after(before: &Snapshot) -> Vec<String> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let left = Snapshot::take().since(before);
+        if left.is_empty() || Instant::now() >= deadline {
+            return left;
+        }
+        std::thread::sleep(Duration::from_millis(200));
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let before = leftovers::Snapshot::take();
     let done = test_binaries(filter, &mut tally)?;
     if filter.is_none() {
-        let left = leftovers::Snapshot::take().since(&before);
+        let left = leftovers::after(&before);
         if left.is_empty() {
             println!("test nothing_is_left_behind ... ok");
             tally.passed += 1;

@@ -70,45 +70,6 @@ fn records(lxcpath: &Path) -> BTreeMap<String, Vec<String>> {
     all
 }
 
-/// Removes the cgroups that LXC's monitor leaves when it is killed, or after a restore.
-struct NoCgroups;
-
-impl Drop for NoCgroups {
-    fn drop(&mut self) {
-        look_below(Path::new("/sys/fs/cgroup"));
-    }
-}
-
-fn look_below(place: &Path) {
-    for group in std::fs::read_dir(place).into_iter().flatten().flatten() {
-        if !group.file_type().is_ok_and(|kind| kind.is_dir()) {
-            continue;
-        }
-        let is_left = group
-            .file_name()
-            .to_string_lossy()
-            .contains("rlxc-lib-migrate");
-        match is_left {
-            true => remove_tree(&group.path()),
-            false => look_below(&group.path()),
-        }
-    }
-}
-
-fn remove_tree(group: &Path) {
-    for below in std::fs::read_dir(group).into_iter().flatten().flatten() {
-        if below.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove_tree(&below.path());
-        }
-    }
-    for _ in 0..20 {
-        if std::fs::remove_dir(group).is_ok() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-}
-
 #[test]
 fn criu_is_told_what_lxc_tells_it_and_a_restored_container_is_taken_over() {
     let needs = [
@@ -148,7 +109,8 @@ fn criu_is_told_what_lxc_tells_it_and_a_restored_container_is_taken_over() {
         );
         records(lxcpath.path())
     };
-    let _clean = NoCgroups;
+    // LXC's monitor leaves its cgroups when it is killed, or after a restore.
+    let _left = rlxc_tests::cgroups::Left::of("rlxc-lib-migrate");
     let ours = run("migrate", drop.path());
     let theirs = run("migrate-lxc", Path::new("/usr/lib/x86_64-linux-gnu"));
     let mut compared = 0;

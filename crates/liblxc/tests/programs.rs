@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use common::{Place, compile, dropped_in, here, lacks, pass_on_skips, sandboxed, text};
+use rlxc_tests::cgroups::Left;
 
 const NEEDS: [(&str, &str); 2] = [("/usr/bin/gcc", "gcc"), ("/bin/busybox", "busybox-static")];
 
@@ -70,6 +71,19 @@ fn what_needs_no_running_container_answers_as_lxc_does() {
     );
 }
 
+/// The containers that `flows.c` starts.
+const FLOWS: [&str; 9] = [
+    "attach",
+    "mixed",
+    "proc",
+    "askers",
+    "terminals",
+    "short",
+    "cgroup",
+    "files",
+    "forked",
+];
+
 #[test]
 fn whole_flows_go_as_they_go_with_lxc() {
     if lacks(true, &NEEDS) {
@@ -94,6 +108,9 @@ fn whole_flows_go_as_they_go_with_lxc() {
     let debian = Path::new("/usr/lib/x86_64-linux-gnu");
     let theirs = debian.join("liblxc.so.1");
     let theirs = theirs.exists();
+    let _left: Vec<Left> = FLOWS
+        .map(|name| Left::of(format!("rlxc-lib-{name}")))
+        .into();
     std::thread::scope(|scope| {
         scope.spawn(|| run(drop.path()));
         // What is expected of us is what LXC does.
@@ -105,30 +122,6 @@ fn whole_flows_go_as_they_go_with_lxc() {
             ),
         }
     });
-    // LXC leaves the calling process in its monitor's cgroup after a start in the foreground, makes
-    // the next one's below it, and removes none of them.
-    for hierarchy in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten() {
-        let below = std::fs::read_dir(hierarchy.unwrap().path());
-        for entry in below.into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            if name
-                .to_string_lossy()
-                .starts_with("lxc.monitor.rlxc-lib-attach")
-            {
-                remove_empty_tree(&entry.path());
-            }
-        }
-    }
-}
-
-/// Removes cgroups from the leaves up; the kernel refuses those with processes.
-fn remove_empty_tree(dir: &Path) {
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove_empty_tree(&entry.path());
-        }
-    }
-    let _ = std::fs::remove_dir(dir);
 }
 
 #[test]

@@ -1,9 +1,6 @@
 //! Ours called by LXC's unprivileged start, and LXC's called by our library.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
-#[path = "../../rlxc-network/tests/common/cgroups.rs"]
-mod cgroups;
-
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -83,7 +80,7 @@ $AS lxc-stop -k -P $H/lxc -n u1
 for i in $(seq 300); do ip -o link show master br0 | grep -q . || break; sleep 0.01; done
 echo "left: $(ip -o link show master br0 | wc -l)"
 "#;
-    let _cgroups = cgroups::Cgroups(cgroup());
+    let _left = rlxc_tests::cgroups::Left::of(cgroup()).with_processes();
     let Some(text) = run(script) else { return };
     if !text.contains("start: 0") {
         println!("skipped: LXC's unprivileged start does not work on this machine: {text}");

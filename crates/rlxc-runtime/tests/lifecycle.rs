@@ -153,7 +153,8 @@ fn init_gets_the_configured_signal_when_its_monitor_dies() {
         }
         wait_until(|| !runs(started.init));
         assert_eq!(file("told").exists(), told, "signal {signal}");
-        remove_cgroups(&container.name);
+        // A monitor that is killed leaves its cgroups.
+        rlxc_tests::cgroups::remove_left(&[&container.name]);
     }
 }
 
@@ -175,20 +176,4 @@ fn wait_until(done: impl Fn() -> bool) {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     panic!("10 seconds were not enough");
-}
-
-/// A monitor that is killed leaves its cgroups.
-fn remove_cgroups(name: &str) {
-    let pattern = format!("*{name}*");
-    let _ = std::process::Command::new("find")
-        .args([
-            "/sys/fs/cgroup",
-            "-depth",
-            "-maxdepth",
-            "3",
-            "-name",
-            &pattern,
-        ])
-        .args(["-type", "d", "-exec", "rmdir", "{}", ";"])
-        .output();
 }

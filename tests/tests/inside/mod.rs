@@ -112,7 +112,11 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        let containers = fs::read_dir(&self.lxcpath).into_iter().flatten().flatten();
+        let names = containers.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let names: Vec<String> = names.collect();
         let _ = fs::remove_dir_all(&self.lxcpath);
+        rlxc_tests::cgroups::remove_left(&names);
     }
 }
 

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use rlxc_tests::{Actor, Place, ok, peer, run, said, skipped};
 
-use super::{cgroups, inside, ip, links, own_network};
+use super::{inside, ip, links, own_network};
 
 #[test]
 fn a_lent_link_comes_back_as_it_was_also_after_a_killed_monitor() {
     // A killed monitor leaves its cgroups.
-    let _cgroups = cgroups::Cgroups("rlxc-net-phys".to_owned());
+    let _left = rlxc_tests::cgroups::Left::of("rlxc-net-phys").with_processes();
     let Some(place) = own_network(Actor::Root) else {
         return;
     };

@@ -1,9 +1,5 @@
 //! The network of whole containers, in a network and mount namespace of each test's own.
 
-#[path = "../../../crates/rlxc-network/tests/common/cgroups.rs"]
-#[allow(unreachable_pub)]
-mod cgroups;
-
 mod bridged;
 mod lent;
 mod rootless;

@@ -9,9 +9,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cases;
-#[path = "../../../crates/rlxc-network/tests/common/cgroups.rs"]
-#[allow(unreachable_pub)]
-mod cgroups;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -331,8 +328,6 @@ fn links_addresses_and_routes_are_those_of_lxc() {
     for name in ["sh", "sleep"] {
         std::os::unix::fs::symlink("busybox", scratch.join("rootfs/bin").join(name)).unwrap();
     }
-    // LXC leaves its monitor's cgroup where it is still busy.
-    let _cgroups = cgroups::Cgroups(NAME.to_owned());
     let only = std::env::var("RLXC_DIFFERENTIAL_ONLY").unwrap_or_default();
     // The VM, slow as it is, has what the machine lacks: VLANs and ipvlan.
     let vm = std::env::var_os("RLXC_VM").is_some();
@@ -355,6 +350,8 @@ fn links_addresses_and_routes_are_those_of_lxc() {
             let (start, scratch) = (start.as_str(), &scratch);
             scope.spawn(move || {
                 let container = format!("{NAME}-{worker}");
+                // LXC leaves its monitor's cgroup where it is still busy.
+                let _left = rlxc_tests::cgroups::Left::of(&container).with_processes();
                 while let Some((name, lines)) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let theirs = whole(PEER, scratch, &container, lines);
                     let ours = whole(start, scratch, &container, lines);

@@ -1,8 +1,6 @@
 //! A network namespace as "host" and one as "container", both made by the test.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
-pub mod cgroups;
-
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Command;

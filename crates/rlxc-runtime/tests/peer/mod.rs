@@ -147,15 +147,7 @@ impl Drop for Peer {
         let _ = self.lxc("lxc-stop", &["-k"]);
         let _ = self.lxc("lxc-wait", &["-s", "STOPPED", "-t", "5"]);
         let _ = fs::remove_dir_all(&self.lxcpath);
-        // LXC 5.0.2 leaves the cgroups of its monitors now and then.
-        let left = Command::new("find")
-            .args(["/sys/fs/cgroup", "-maxdepth", "3", "-type", "d", "-name"])
-            .arg(format!("lxc.*.{}*", self.name))
-            .output();
-        let left = left.map(|output| output.stdout).unwrap_or_default();
-        for dir in String::from_utf8_lossy(&left).lines() {
-            let _ = fs::remove_dir(dir);
-        }
+        rlxc_tests::cgroups::remove_left(&[&self.name]);
     }
 }
 
