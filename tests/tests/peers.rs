@@ -6,7 +6,8 @@ use rlxc_tests::{Actor, Place, ok, peer, said};
 fn steady(text: &str) -> Vec<String> {
     let moving = ["CPU use", "Memory use", "KMem use", "BlkIO use"];
     text.lines()
-        .filter(|line| !moving.iter().any(|m| line.starts_with(m)))
+        // Lines of pressure are ours alone.
+        .filter(|line| !moving.iter().any(|m| line.starts_with(m)) && !line.contains(" pressure: "))
         .map(str::to_owned)
         .collect()
 }

@@ -35,5 +35,5 @@ pub use file::{get, set};
 pub use layout::{Hierarchy, Layout, Mode, Version};
 pub use remove::{Left, processes, remove};
 pub use request::Request;
-pub use stats::{Pressure, Stats};
+pub use stats::{Pressure, Stats, Waiting};
 pub use tree::{Skipped, Tree};

@@ -63,12 +63,18 @@ impl Cgroups {
 
     /// Kills whatever still runs in the container's cgroups.
     pub fn kill(&self) {
+        // v1 lets frozen processes die when they are thawed only.
+        let frozen = self.trees.iter().find(|tree| tree.has("freezer"));
+        if let Some(dir) = frozen.and_then(|tree| tree.payload.as_deref()) {
+            let _ = file::set(dir, "freezer.state", "THAWED");
+        }
         for dir in self.trees.iter().filter_map(|t| t.payload.as_deref()) {
             remove::kill_all(dir);
         }
     }
 
-    /// Waits until the container's cgroup2 is empty, by events; true at once without cgroup2.
+    /// Waits until the container's cgroups are empty: by the cgroup2's events, or by those of the
+    /// processes where there is v1 alone.
     ///
     /// # Errors
     /// [`Error::Timeout`]; [`Error::Read`] when the cgroup has vanished.
@@ -76,7 +82,7 @@ impl Cgroups {
         let tree = self.trees.iter().find(|t| t.version == Version::V2);
         match tree.and_then(|t| t.payload.as_deref()) {
             Some(dir) => freezer::event(dir, "populated 0", Some(Instant::now() + timeout)),
-            None => Ok(()),
+            None => remove::wait_ended(&self.payload_dirs(), Instant::now() + timeout),
         }
     }
 
@@ -86,7 +92,6 @@ impl Cgroups {
     /// The first failure, after all hierarchies were tried.
     pub fn destroy_payload(&mut self, timeout: Duration) -> Result<()> {
         let deadline = Instant::now() + timeout;
-        // Without cgroup2 the kernel tells nobody when a cgroup is empty: removing is then tried anew.
         if timeout > Duration::ZERO
             && let Err(error) = self.wait_empty(timeout)
         {

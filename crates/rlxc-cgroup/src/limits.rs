@@ -6,6 +6,7 @@ use crate::cgroups::Cgroups;
 use crate::error::{Error, Result};
 use crate::file;
 use crate::layout::{Mode, Version};
+use crate::tree::{Skipped, Tree};
 
 impl Cgroups {
     /// Reads a file of the container's limiting cgroup, as `memory.max`.
@@ -32,7 +33,14 @@ impl Cgroups {
 
     pub(crate) fn limit_dir(&self, key: &str, version: Option<Version>) -> Result<&Path> {
         let controller = key.split('.').next().unwrap_or(key);
+        // Files of the kernel's own (pressure, say) are in every cgroup2.
+        let core = |t: &&Tree| {
+            self.mode == Mode::Unified
+                && file::check_file(key).is_ok()
+                && t.payload.as_ref().is_some_and(|dir| dir.join(key).exists())
+        };
         let tree = self.tree(Some(controller));
+        let tree = tree.or_else(|| self.trees.iter().find(core));
         let tree = tree.filter(|t| version.is_none_or(|v| v == t.version));
         tree.and_then(|t| t.payload.as_deref())
             .ok_or_else(|| self.no_place(key, controller))
@@ -41,8 +49,25 @@ impl Cgroups {
     fn no_place(&self, key: &str, controller: &str) -> Error {
         let has = |c: &String| c == controller;
         let skipped = self.skipped.iter().find(|s| s.controllers.iter().any(has));
-        Error::Controller(match skipped {
-            Some(skipped) => format!("{key}: {}", skipped.reason),
+        let skipped = skipped.or_else(|| {
+            // A cgroup2 that cannot be reached tells nothing of its controllers.
+            let silent = |s: &&Skipped| s.controllers.is_empty();
+            self.skipped.iter().find(silent)
+        });
+        let offers = || {
+            let tree = self.trees.iter().find(|t| t.version == Version::V2)?;
+            let base = tree.base.display();
+            Some(match tree.controllers.is_empty() {
+                true => format!("{base} has no controllers"),
+                false => format!("{base} has {}", tree.controllers.join(", ")),
+            })
+        };
+        let why = skipped.map(|s| s.reason.clone()).or_else(|| {
+            let unified = self.mode == Mode::Unified;
+            unified.then(offers).flatten()
+        });
+        Error::Controller(match why {
+            Some(why) => format!("{key}: {why}"),
             None => key.into(),
         })
     }

@@ -1,10 +1,12 @@
 //! Removing cgroups: rmdir first, a walk only where children are left.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -116,6 +118,37 @@ pub fn processes(dirs: &[PathBuf]) -> Vec<i32> {
     pids.sort_unstable();
     pids.dedup();
     pids
+}
+
+/// Waits until the processes in these cgroups have ended: v1 tells nobody when a cgroup is empty.
+pub(crate) fn wait_ended(dirs: &[PathBuf], deadline: Instant) -> Result<()> {
+    loop {
+        let left = processes(dirs);
+        // 0 is a process of another pid namespace, which cannot be waited for here.
+        let Some(pid) = left.into_iter().find(|pid| *pid > 0) else {
+            return Ok(());
+        };
+        let rest = deadline.saturating_duration_since(Instant::now());
+        let process = match rlxc_sys::process::pidfd_open(pid) {
+            Ok(process) => process,
+            // It has ended meanwhile.
+            Err(e) if e.raw_os_error() == Some(Errno::ESRCH as i32) && !rest.is_zero() => continue,
+            // Without events: removing is tried until the deadline.
+            Err(_) => return Ok(()),
+        };
+        let timeout = PollTimeout::try_from(rest + Duration::from_millis(1));
+        let timeout = timeout.unwrap_or(PollTimeout::MAX);
+        let ended = poll(
+            &mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)],
+            timeout,
+        );
+        if ended != Ok(1) && Instant::now() >= deadline {
+            return Err(Error::Timeout {
+                what: "the end of the processes",
+                path: dirs.first().cloned().unwrap_or_default(),
+            });
+        }
+    }
 }
 
 fn children(path: &Path) -> Vec<std::path::PathBuf> {

@@ -25,16 +25,26 @@ pub struct Stats {
     pub pressure: BTreeMap<String, Pressure>,
 }
 
-/// The `some` line of a pressure file.
+/// A pressure file: how much of the time was spent waiting for the resource.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Pressure {
-    /// Share of the last 10 seconds in which some task waited, in percent.
+    /// When some task waited.
+    #[serde(flatten)]
+    pub some: Waiting,
+    /// When all tasks waited; older kernels do not tell it for `cpu`.
+    pub full: Option<Waiting>,
+}
+
+/// One line of a pressure file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Share of the last 10 seconds, in percent.
     pub avg10: f64,
     /// The same for 60 seconds.
     pub avg60: f64,
     /// The same for 300 seconds.
     pub avg300: f64,
-    /// All the time that some task waited, in microseconds.
+    /// All the time so far, in microseconds.
     pub total_us: u64,
 }
 
@@ -106,12 +116,19 @@ fn sum_words(text: &str, word: &str) -> u64 {
 }
 
 fn pressure(text: &str) -> Option<Pressure> {
-    let line = text.lines().find_map(|l| l.strip_prefix("some "))?;
+    Some(Pressure {
+        some: waiting(text, "some ")?,
+        full: waiting(text, "full "),
+    })
+}
+
+fn waiting(text: &str, kind: &str) -> Option<Waiting> {
+    let line = text.lines().find_map(|l| l.strip_prefix(kind))?;
     let value = |key: &str| {
         line.split(' ')
             .find_map(|w| w.strip_prefix(key)?.strip_prefix('='))
     };
-    Some(Pressure {
+    Some(Waiting {
         avg10: value("avg10")?.parse().ok()?,
         avg60: value("avg60")?.parse().ok()?,
         avg300: value("avg300")?.parse().ok()?,
@@ -146,6 +163,10 @@ mod tests {
                 "cpu.pressure",
                 "some avg10=1.50 avg60=0.00 avg300=0.25 total=99\n",
             ),
+            (
+                "io.pressure",
+                "some avg10=0.10 avg60=0.00 avg300=0.00 total=7\nfull avg10=0.05 avg60=0.00 avg300=0.00 total=3\n",
+            ),
         ]);
         assert_eq!(
             (stats.cpu_ns, stats.memory, stats.kernel_memory),
@@ -155,7 +176,12 @@ mod tests {
             (stats.io_read, stats.io_write, stats.pids),
             (Some(11), Some(22), None)
         );
-        assert_eq!(stats.pressure["cpu"].total_us, 99);
+        let (cpu, io) = (stats.pressure["cpu"], stats.pressure["io"]);
+        assert_eq!((cpu.some.total_us, cpu.full), (99, None));
+        assert_eq!(
+            io.full.map(|full| (full.avg10, full.total_us)),
+            Some((0.05, 3))
+        );
     }
 
     #[test]

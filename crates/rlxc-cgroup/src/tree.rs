@@ -102,25 +102,34 @@ pub(crate) fn make_path(
         let last = index + 1 == parts.len();
         match fs::create_dir(&dir) {
             Ok(()) => inherit_cpuset(tree, &dir)?,
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && (reuse || !last) => {}
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && (reuse || !last) => {
+                inherit_cpuset(tree, &dir)?;
+            }
             Err(source) => return Err(Error::Make { path: dir, source }),
         }
     }
     Ok(dir)
 }
 
-/// A v1 cpuset without CPUs or memory nodes takes no process: the parent's are copied.
+/// A v1 cpuset without CPUs or memory nodes takes no process: the parent's are copied, which may
+/// have none either.
 fn inherit_cpuset(tree: &Tree, dir: &Path) -> Result<()> {
-    let Some(parent) = dir
-        .parent()
-        .filter(|_| tree.version == Version::V1 && tree.has("cpuset"))
-    else {
-        return Ok(());
-    };
-    for name in ["cpuset.cpus", "cpuset.mems"] {
-        if file::get(dir, name)?.is_empty() {
-            file::set(dir, name, &file::get(parent, name)?)?;
+    if tree.version == Version::V1 && tree.has("cpuset") {
+        for name in ["cpuset.cpus", "cpuset.mems"] {
+            inherit(&tree.mount, dir, name)?;
         }
     }
     Ok(())
+}
+
+fn inherit(mount: &Path, dir: &Path, name: &str) -> Result<String> {
+    let own = file::get(dir, name)?;
+    match dir.parent().filter(|_| own.is_empty() && dir != mount) {
+        Some(parent) => {
+            let value = inherit(mount, parent, name)?;
+            file::set(dir, name, &value)?;
+            Ok(value)
+        }
+        None => Ok(own),
+    }
 }

@@ -224,7 +224,7 @@ fn pressure_is_told_where_the_kernel_measures_it() {
         return;
     }
     assert!(stats.pressure.contains_key("cpu") && stats.pressure.contains_key("memory"));
-    assert!(stats.pressure.values().all(|p| p.avg10 >= 0.0));
+    assert!(stats.pressure.values().all(|p| p.some.avg10 >= 0.0));
 }
 
 /// Configuration values that the kernel or we refuse: what is said, and that nothing is left.

@@ -96,6 +96,18 @@ fn a_container_of_ours_is_the_same_to_both_tools() -> std::io::Result<()> {
         place.said("rlxc", &["info", "one", "-s", "-p"])?,
         place.said("lxc-info", &["one", "-s", "-p"])?
     );
+    let shown = place.said("rlxc", &["info", "one", "-S"])?;
+    let value = place.said("rlxc", &["info", "one", "-S", "--format", "json"])?;
+    let value: serde_json::Value = serde_json::from_str(&value)?;
+    let pressure = &value["stats"]["pressure"];
+    match &pressure["memory"] {
+        serde_json::Value::Null => println!("skipped: pressure stall information of a cgroup"),
+        memory => {
+            assert!(shown.contains("Mem pressure:   0."), "{shown}");
+            assert!(memory["avg10"].is_f64() && memory["full"]["avg60"].is_f64());
+            assert!(pressure["cpu"]["total_us"].is_u64(), "{pressure}");
+        }
+    }
     assert_eq!(
         place.said("rlxc", &["ls", "-f"])?,
         place.said("lxc-ls", &["-f"])?

@@ -48,7 +48,7 @@ pub use recover::Leftovers;
 pub use snapshot::Snapshot;
 pub use start::{StartFailure, StartOptions};
 
-pub use rlxc_cgroup::{Pressure, Stats};
+pub use rlxc_cgroup::{Pressure, Stats, Waiting};
 pub use rlxc_config as config;
 pub use rlxc_monitor as monitor;
 pub use rlxc_monitor::{Client, State, StateSet};

@@ -125,7 +125,8 @@ impl Info {
             }
         }
         if running && (all || self.stats) {
-            self.print_stats(container, &mut out)?;
+            // LXC's tool has no lines about pressure, and what reads its output wants none.
+            self.print_stats(container, !context.lxc, &mut out)?;
         }
         for key in &self.config {
             match container.item(key) {
@@ -141,7 +142,12 @@ impl Info {
         Ok(0)
     }
 
-    fn print_stats(&self, container: &Container, out: &mut impl Write) -> std::io::Result<()> {
+    fn print_stats(
+        &self,
+        container: &Container,
+        pressure: bool,
+        out: &mut impl Write,
+    ) -> std::io::Result<()> {
         // Without a cgroup of its own, as a user's container may be, the links are still counted.
         let stats = container.stats().unwrap_or_default();
         let bytes = |n: u64| match self.no_humanize {
@@ -165,6 +171,23 @@ impl Info {
         ] {
             if let Some(value) = value {
                 writeln!(out, "{label:<15} {}", bytes(value))?;
+            }
+        }
+        let kinds = [
+            ("CPU pressure:", "cpu"),
+            ("Mem pressure:", "memory"),
+            ("I/O pressure:", "io"),
+        ];
+        for (label, kind) in kinds.into_iter().filter(|_| pressure) {
+            if let Some(told) = stats.pressure.get(kind).map(|pressure| pressure.some) {
+                let text = match self.no_humanize {
+                    true => format!("{} {} {}", told.avg10, told.avg60, told.avg300),
+                    false => format!(
+                        "{:.2}% (10 s), {:.2}% (1 min), {:.2}% (5 min)",
+                        told.avg10, told.avg60, told.avg300
+                    ),
+                };
+                writeln!(out, "{label:<15} {text}")?;
             }
         }
         for link in links(container) {

@@ -94,7 +94,7 @@ impl Sample {
         self.with_swap = stats.swap.map(|swap| swap + self.memory);
         self.kernel = stats.kernel_memory;
         self.pids = stats.pids;
-        let waiting = |kind: &str| stats.pressure.get(kind).map(|p| p.avg10);
+        let waiting = |kind: &str| stats.pressure.get(kind).map(|p| p.some.avg10);
         self.pressure = [waiting("cpu"), waiting("memory"), waiting("io")];
     }
 
