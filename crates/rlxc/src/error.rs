@@ -130,6 +130,7 @@ impl Error {
             Self::Running { name } => Some(format!("stop it first: rlxc stop {name}")),
             Self::Monitor(error) => of_monitor(error),
             Self::Control(rlxc_runtime::control::ControlError::Monitor(error)) => of_monitor(error),
+            Self::Control(error) => error.remedy().map(str::to_owned),
             Self::Path { source, path, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 let path = path.display();
                 Some(format!(

@@ -96,6 +96,7 @@ impl<'a> Lint<'a> {
         for (one, other) in [
             ("lxc.cgroup.dir.monitor", "lxc.cgroup.dir.container"),
             ("lxc.cgroup.dir.container", "lxc.cgroup.dir.monitor"),
+            ("lxc.cgroup.dir.container.inner", "lxc.cgroup.dir.container"),
         ] {
             if let (Some(place), None) = (self.last(one), self.last(other)) {
                 found.push(place.about_key(

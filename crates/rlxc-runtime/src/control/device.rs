@@ -63,10 +63,13 @@ fn change(client: &Client, text: &str, rule: &DeviceRule, allow: bool) -> Result
                 "devices.deny"
             };
             let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
-            openat(&dir, file, flags, Mode::empty())
-                .map_err(std::io::Error::from)
-                .and_then(|fd| File::from(fd).write_all(text.as_bytes()))
-                .map_err(ControlError::call("change the devices of", client.name()))
+            let written = match openat(&dir, file, flags, Mode::empty()) {
+                // A cgroup2 has the device program instead.
+                Err(Errno::ENOENT) => return Ok(client.add_device_rule(rule)?),
+                Err(errno) => Err(errno.into()),
+                Ok(fd) => File::from(fd).write_all(text.as_bytes()),
+            };
+            written.map_err(ControlError::call("change the devices of", client.name()))
         }
         Err(Error::Refused {
             errno: Errno::ENOENT | Errno::EINVAL,

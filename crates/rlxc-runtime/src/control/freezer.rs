@@ -16,8 +16,8 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// Freezes all processes of the container; `None` waits for ever. A frozen one is fine.
 ///
 /// # Errors
-/// [`ControlError::TimedOut`] (the freezing goes on), [`ControlError::Monitor`],
-/// [`ControlError::Call`] when the host has no freezer.
+/// [`ControlError::NoFreezer`] where it has no cgroup with one, [`ControlError::TimedOut`] (the
+/// freezing goes on), [`ControlError::Monitor`], [`ControlError::Call`].
 pub fn freeze(client: &Client, timeout: Option<Duration>) -> Result<(), ControlError> {
     match client.state()? {
         State::Frozen => Ok(()),
@@ -86,7 +86,18 @@ fn change(client: &Client, change: &Change, timeout: Option<Duration>) -> Result
         }) => {}
         other => return Ok(other?),
     }
-    let (_, dir) = client.cgroup_fd("freezer", true)?;
+    let (_, dir) = match client.cgroup_fd("freezer", true) {
+        // It is in no cgroup of its own, or in none with a freezer.
+        Err(Error::Refused {
+            errno: Errno::ENOENT | Errno::EBADF,
+            ..
+        }) => {
+            return Err(ControlError::NoFreezer {
+                name: client.name().to_owned(),
+            });
+        }
+        found => found?,
+    };
     if let Some(during) = change.during {
         announce(client, during)?;
     }

@@ -23,6 +23,10 @@ pub use wait::wait;
 
 use crate::terminal::TerminalError;
 
+/// Why a container has no freezer, and what gives it one.
+const NO_FREEZER: &str = "no cgroup was delegated to who started it, or lxc.cgroup.use leaves the freezer out: stop it and start it by \
+                          `systemd-run --user --scope -p Delegate=yes`, or let root give that user a cgroup";
+
 /// Why something could not be done to a container.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
@@ -43,6 +47,12 @@ pub enum ControlError {
         #[source]
         source: io::Error,
     },
+    /// Nothing by which it could be frozen or thawed
+    #[error("container {name} cannot be frozen: it has no cgroup with a freezer")]
+    NoFreezer {
+        /// The container
+        name: String,
+    },
     /// It took longer than the caller would wait
     #[error("container {name} did not {operation} in time")]
     TimedOut {
@@ -60,6 +70,7 @@ impl ControlError {
             Self::Monitor(error) => error.errno(),
             Self::Terminal(error) => error.errno(),
             Self::Call { source, .. } => source.raw_os_error().map(Errno::from_raw),
+            Self::NoFreezer { .. } => Some(Errno::ENOENT),
             Self::TimedOut { .. } => Some(Errno::ETIMEDOUT),
         }
     }
@@ -68,6 +79,7 @@ impl ControlError {
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::Monitor(error) => error.remedy(),
+            Self::NoFreezer { .. } => Some(NO_FREEZER),
             _ => None,
         }
     }

@@ -154,6 +154,7 @@ fn check_name(name: &str) -> Result<(), PlanError> {
 fn check_cgroup_dirs(config: &Config) -> Result<(), PlanError> {
     const MONITOR: &str = "lxc.cgroup.dir.monitor";
     const CONTAINER: &str = "lxc.cgroup.dir.container";
+    const INNER: &str = "lxc.cgroup.dir.container.inner";
     let dirs = &config.cgroup;
     match (&dirs.monitor, &dirs.container) {
         (Some(_), None) => Err(PlanError::Together(MONITOR, CONTAINER)),
@@ -161,6 +162,10 @@ fn check_cgroup_dirs(config: &Config) -> Result<(), PlanError> {
         (Some(_), Some(_)) if dirs.dir.is_some() => {
             Err(PlanError::Exclusive("lxc.cgroup.dir", MONITOR))
         }
+        (None, None) if dirs.container_inner.is_some() => Err(match dirs.dir {
+            Some(_) => PlanError::Exclusive("lxc.cgroup.dir", INNER),
+            None => PlanError::Together(INNER, CONTAINER),
+        }),
         _ => Ok(()),
     }
 }
