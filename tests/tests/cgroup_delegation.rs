@@ -210,15 +210,27 @@ fn a_caller_in_the_way_of_its_own_cgroup2_is_moved_aside_and_limited() {
         rlxc_tests::skipped("mounted cgroups");
         return;
     };
-    let has_hugetlb = |dir: &&PathBuf| {
-        let offered = std::fs::read_to_string(dir.join("cgroup.controllers"));
-        offered.is_ok_and(|offered| offered.contains("hugetlb"))
+    let limit = |dir: &PathBuf| {
+        let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let mut names = files.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let is_limit = |name: &String| {
+            name == "pids.max" || name.starts_with("hugetlb.") && name.ends_with("B.max")
+        };
+        let has_v2 = dir.join("cgroup.controllers").exists();
+        names.find(is_limit).filter(|_| has_v2)
     };
-    let Some(dir) = delegated.0.iter().find(has_hugetlb) else {
-        rlxc_tests::skipped("a cgroup2 with the hugetlb controller");
+    let found = delegated.0.iter().find_map(|dir| Some((dir, limit(dir)?)));
+    let Some((dir, file)) = found else {
+        rlxc_tests::skipped("a cgroup2 with the controller pids or hugetlb");
         return;
     };
-    configure(&place, "aside", "lxc.cgroup2.hugetlb.2MB.max = 4M\n");
+    // Whole pages of each size.
+    let value = if file == "pids.max" {
+        "33"
+    } else {
+        "1073741824"
+    };
+    configure(&place, "aside", &format!("lxc.cgroup2.{file} = {value}\n"));
     let command = place.command(rlxc_tests::bin_dir().join("rlxc"));
     let script = format!(
         "umount -R -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && cd /sys/fs/cgroup/rlxc-cg-aside && \
@@ -234,13 +246,19 @@ fn a_caller_in_the_way_of_its_own_cgroup2_is_moved_aside_and_limited() {
     let started = rlxc_tests::run(outer.stdin(std::process::Stdio::null()));
     let text = ok(&started);
     let payload = dir.join("lxc.payload.aside");
-    let limit = std::fs::read_to_string(payload.join("hugetlb.2MB.max")).unwrap_or_default();
+    let limit = std::fs::read_to_string(payload.join(&file)).unwrap_or_default();
     let monitor = std::fs::read_to_string(dir.join("lxc.monitor.aside/cgroup.procs"));
     ok(&place.rlxc("stop", &["-k", "-n", "aside"]));
-    assert_eq!(limit.trim(), "4194304", "{}: {text}", payload.display());
+    assert_eq!(limit.trim(), value, "{}: {text}", payload.display());
     assert!(monitor.is_ok_and(|pids| pids.lines().count() == 1));
     assert!(text.contains("0::/rlxc-cg-aside/init"), "{text}");
-    assert!(text.contains("controllers:hugetlb"), "{text}");
+    let controller = file.split('.').next().unwrap_or_default();
+    let mut lines = text.lines();
+    let on = lines.find_map(|line| line.strip_prefix("controllers:"));
+    assert!(
+        on.is_some_and(|on| on.split(' ').any(|c| c == controller)),
+        "{text}"
+    );
 }
 
 #[test]
@@ -254,6 +272,18 @@ fn where_nothing_is_delegated_it_runs_without_limits_or_says_why_it_cannot() {
     configure(&place, "free", "");
     let started = place.rlxc("start", &["-n", "free"]);
     ok(&started);
+    // What has no cgroup cannot be frozen: LXC's one line, or ours with the way out.
+    let frozen = place.rlxc("freeze", &["-n", "free"]);
+    let text = said(&frozen);
+    assert_eq!(frozen.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("freezer") && text.contains("Delegate=yes"),
+        "{text}"
+    );
+    if rlxc_tests::peer() {
+        let theirs = place.lxc("freeze", &["-n", "free"]);
+        assert_eq!(theirs.status.code(), Some(1), "{}", said(&theirs));
+    }
     ok(&place.rlxc("stop", &["-k", "-n", "free"]));
     let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
     let limit = if unified {

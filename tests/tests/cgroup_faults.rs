@@ -5,14 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use rlxc_tests::cgroups::mounts as hierarchies;
 use rlxc_tests::{Actor, Place, ok, rootfs, said};
-
-fn hierarchies() -> Vec<PathBuf> {
-    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let lines = table.lines().filter(|line| line.contains(" - cgroup"));
-    let found = lines.filter_map(|line| line.split(' ').nth(4).map(PathBuf::from));
-    found.collect()
-}
 
 fn set_up() -> Option<Place> {
     let place = Place::new(Actor::Root)?;
@@ -222,4 +216,61 @@ fn a_process_moved_in_from_outside_outlives_the_container_and_does_not_hold_it_u
     );
     ok(&place.rlxc("stop", &["-k", "-n", "cgf-guest"]));
     assert_eq!(made("cgf-guest"), Vec::<String>::new());
+}
+
+#[test]
+fn namesakes_that_start_at_once_get_cgroups_of_their_own() {
+    const MANY: usize = 12;
+    let Some(place) = set_up() else { return };
+    configure(&place, "cgf-race", "");
+    let config = place.path().join("cgf-race/config");
+    let paths: Vec<PathBuf> = (0..MANY)
+        .map(|number| place.path().join(format!("p{number}")))
+        .collect();
+    for path in &paths {
+        assert!(std::fs::create_dir_all(path.join("cgf-race")).is_ok());
+        assert!(std::fs::copy(&config, path.join("cgf-race/config")).is_ok());
+    }
+    let all = |verb: &str, more: &[&str]| -> Vec<Output> {
+        std::thread::scope(|scope| {
+            let running: Vec<_> = paths
+                .iter()
+                .map(|path| {
+                    let mut command = Command::new(rlxc_tests::bin_dir().join("rlxc"));
+                    command.arg(verb).arg("-P").arg(path);
+                    command.args(["-n", "cgf-race"]).args(more);
+                    command.stdin(std::process::Stdio::null());
+                    scope.spawn(move || rlxc_tests::run(&mut command))
+                })
+                .collect();
+            let ended = running.into_iter().filter_map(|thread| thread.join().ok());
+            ended.collect()
+        })
+    };
+    for _ in 0..2 {
+        let started = all("start", &[]);
+        let pids: Vec<String> = all("info", &["-pH"]).iter().map(ok).collect();
+        let mut own: Vec<String> = Vec::new();
+        for pid in &pids {
+            let path = format!("/proc/{}/cgroup", pid.trim());
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let names = text.lines().filter_map(|line| line.rsplit('/').next());
+            let mut names: Vec<String> = names
+                .filter(|name| name.starts_with("lxc.payload.cgf-race"))
+                .map(str::to_owned)
+                .collect();
+            names.dedup();
+            // The same number in every hierarchy.
+            assert_eq!(names.len(), 1, "{text}");
+            own.append(&mut names);
+        }
+        own.sort();
+        own.dedup();
+        let stopped = all("stop", &["-k"]);
+        for output in started.iter().chain(&stopped) {
+            ok(output);
+        }
+        assert_eq!(own.len(), MANY, "{own:?}");
+        assert_eq!(made("cgf-race"), Vec::<String>::new());
+    }
 }

@@ -59,6 +59,21 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         package: "rlxc-tests",
+        test: "cgroup_devices",
+        only: &[],
+    },
+    Check {
+        package: "rlxc-tests",
+        test: "cgroup_layouts",
+        only: &[],
+    },
+    Check {
+        package: "rlxc-tests",
+        test: "cgroup_faults",
+        only: &[],
+    },
+    Check {
+        package: "rlxc-tests",
         test: "apparmor",
         only: &[],
     },
