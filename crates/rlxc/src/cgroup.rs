@@ -46,8 +46,15 @@ impl Container {
             }
             return Ok(());
         }
-        self.open_cgroup_file(file, OFlag::O_WRONLY)?
-            .write_all(value.as_bytes())
+        let mut open = self.open_cgroup_file(file, OFlag::O_WRONLY)?;
+        // The kernel never sees a write of nothing.
+        if value.is_empty() {
+            return Err(Error::refused(
+                Errno::EINVAL,
+                format!("there is nothing to write to the cgroup file {file}"),
+            ));
+        }
+        open.write_all(value.as_bytes())
             .map_err(Error::path("write the cgroup file", file))
     }
 
