@@ -1,10 +1,11 @@
-//! The monitor and the storage worker, carried inside the library: executed by the dynamic linker, the
-//! library is the program.
+//! The monitor, the storage worker and what removes an ephemeral container, carried inside the
+//! library: executed by the dynamic linker, the library is the program.
 //!
 //! The small programs beside the library or in their installed place are preferred: their memory is
 //! smaller.
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{OsString, c_char, c_int};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 // What the linker is told to be the library's entry (`build.rs`): C's own start-up, which a program
@@ -66,11 +67,33 @@ extern "C" fn main(
     _argv: *const *const c_char,
     _envp: *const *const c_char,
 ) -> c_int {
-    let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() == Some(rlxc::carried::WORKER) {
-        return rlxc::worker_main(&arguments.collect::<Vec<_>>());
+    let mut arguments = std::env::args_os().skip(1);
+    let first = arguments.next();
+    match first.as_ref().and_then(|word| word.to_str()) {
+        Some(rlxc::carried::WORKER) => {
+            let words = arguments.map(|word| word.to_string_lossy().into_owned());
+            rlxc::worker_main(&words.collect::<Vec<_>>())
+        }
+        Some(rlxc::carried::DESTROY) => destroy(arguments.next(), arguments.next()),
+        _ => {
+            let code = rlxc::monitor_main();
+            let number = (0..=u8::MAX).find(|number| ExitCode::from(*number) == code);
+            c_int::from(number.unwrap_or(1))
+        }
     }
-    let code = rlxc::monitor_main();
-    let number = (0..=u8::MAX).find(|number| ExitCode::from(*number) == code);
-    c_int::from(number.unwrap_or(1))
+}
+
+/// What a monitor asks for whose container is ephemeral.
+fn destroy(lxcpath: Option<OsString>, name: Option<OsString>) -> c_int {
+    let (Some(lxcpath), Some(Ok(name))) = (lxcpath, name.map(OsString::into_string)) else {
+        return 2;
+    };
+    let opened = rlxc::Container::new(&name, Some(lxcpath.as_ref()));
+    match opened.and_then(|mut container| container.destroy()) {
+        Ok(()) => 0,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{name}: {error}");
+            1
+        }
+    }
 }

@@ -1,10 +1,12 @@
 //! Finding the monitor's program, and opening it so that the container can never write to it.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use rlxc_config::paths;
@@ -43,7 +45,7 @@ pub(crate) fn worker_program() -> Option<PathBuf> {
     program(WORKER).ok()
 }
 
-/// The worker's program for the monitor, which cannot look beside itself; see [`main_program`].
+/// The worker's program for the monitor, which cannot look beside itself; see [`destroyer`].
 pub(crate) fn worker_near(dir: Option<&Path>) -> Option<PathBuf> {
     let near = dir.map(|dir| dir.join(WORKER));
     let installed = Some(Path::new(paths::LIBEXECDIR).join("rlxc").join(WORKER));
@@ -71,14 +73,28 @@ fn program(name: &str) -> Result<PathBuf, PathBuf> {
     candidates.find(|path| path.is_file()).ok_or(installed)
 }
 
-/// The program `rlxc`: in `dir`, where the monitor's program was found, or installed. The monitor
-/// cannot look beside itself: it runs from a mount without a path.
-pub(crate) fn main_program(dir: Option<&Path>) -> Option<PathBuf> {
+/// What destroys a container below `lxcpath` whose name is added to the command: the program `rlxc`
+/// in `dir`, where the monitor's program was found, or installed; else the library `object`. The
+/// monitor cannot look beside itself: it runs from a mount without a path.
+pub(crate) fn destroyer(
+    dir: Option<&Path>,
+    object: Option<&Path>,
+    lxcpath: &Path,
+) -> Option<(PathBuf, Command)> {
     let installed = Path::new(paths::LIBEXECDIR).parent();
     let installed = installed.map(|prefix| prefix.join("bin/rlxc"));
     let near = dir.map(|dir| dir.join("rlxc"));
     let mut candidates = [near, installed].into_iter().flatten();
-    candidates.find(|path| path.is_file())
+    if let Some(program) = candidates.find(|path| path.is_file()) {
+        let mut command = Command::new(&program);
+        command.args(["destroy", "-P"]).arg(lxcpath).arg("-n");
+        return Some((program, command));
+    }
+    let (object, loader) = object.zip(rlxc_sys::carried::loader())?;
+    let mut command = Command::new(OsStr::from_bytes(loader.to_bytes()));
+    command.arg(object);
+    command.arg(rlxc_sys::carried::DESTROY).arg(lxcpath);
+    Some((object.to_owned(), command))
 }
 
 /// The program opened for execution. `/proc/PID/exe` of what runs it is never writable for the

@@ -11,6 +11,7 @@ mod events;
 mod restore;
 mod steps;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -43,12 +44,14 @@ struct Arguments {
     facts: Option<OwnedFd>,
     daemon: bool,
     dir: Option<PathBuf>,
+    /// The library that carries what is missing beside it.
+    object: Option<PathBuf>,
 }
 
 /// The whole life of a monitor: the `main` of `rlxc-monitor`.
 pub fn main() -> ExitCode {
     process::prefer_small_heap();
-    let Some(arguments) = parse(std::env::args().skip(1)) else {
+    let Some(arguments) = parse(std::env::args_os().skip(1)) else {
         eprintln!("rlxc-monitor is started by rlxc and liblxc, not by hand");
         return ExitCode::from(2);
     };
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
     match Monitor::new(socket, memfd, plan, cgroups, reporter.take()) {
         Ok(mut monitor) => {
             monitor.dir = arguments.dir;
+            monitor.object = arguments.object;
             monitor.facts = facts;
             monitor.timings.push(timing);
             monitor.run()
@@ -140,17 +144,21 @@ fn birth(
     Ok(timing)
 }
 
-fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
+fn parse(mut words: impl Iterator<Item = OsString>) -> Option<Arguments> {
     let mut arguments = Arguments::default();
     while let Some(word) = words.next() {
-        let mut descriptor = || words.next()?.parse().ok().and_then(process::adopt_fd);
-        match word.as_str() {
+        let mut descriptor = || {
+            let number = words.next()?.to_str()?.parse().ok()?;
+            process::adopt_fd(number)
+        };
+        match word.to_str().unwrap_or_default() {
             "--socket" => arguments.socket = Some(descriptor()?),
             "--plan" => arguments.plan = Some(descriptor()?),
             "--report" => arguments.report = Some(descriptor()?),
             "--take-over" => arguments.facts = Some(descriptor()?),
             "--daemon" => arguments.daemon = true,
             "--dir" => arguments.dir = words.next().map(PathBuf::from),
+            "--object" => arguments.object = words.next().map(PathBuf::from),
             // The lxcpath and the name, for whoever looks at the process list.
             _ => {}
         }
@@ -200,6 +208,8 @@ struct Monitor {
     inherited: Vec<RawFd>,
     /// Where the other programs of rlxc are.
     dir: Option<PathBuf>,
+    /// The library that the caller is, if it is one that can be executed.
+    object: Option<PathBuf>,
     /// A container that runs already, to be taken over instead of being started.
     facts: Option<crate::adopt::Facts>,
     /// Whether there is a record for another monitor.
@@ -247,6 +257,7 @@ impl Monitor {
                 restored: false,
                 unshared: false,
                 dir: None,
+                object: None,
                 facts: None,
                 recorded: false,
             }),

@@ -249,6 +249,9 @@ fn arguments(
     if let Some(report) = report {
         words.extend([b"--report".to_vec(), number(report)]);
     }
+    if let Some((object, _)) = rlxc_sys::carried::object() {
+        words.extend([b"--object".to_vec(), object.into_os_string().into_vec()]);
+    }
     if let Some(facts) = &handover.facts {
         words.extend([b"--take-over".to_vec(), number(facts)]);
     }

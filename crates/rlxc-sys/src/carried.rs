@@ -8,9 +8,12 @@ use std::ffi::CStr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The first argument of a library that is executed as the storage worker; without it, it is the
+/// The first argument of a library that is executed as the storage worker; without one, it is the
 /// monitor.
 pub const WORKER: &str = "--worker";
+
+/// The first argument of a library that is executed to destroy a container: lxcpath and name follow.
+pub const DESTROY: &str = "--destroy";
 
 /// The dynamic linker by which a shared library that is a program too is executed.
 #[cfg(target_arch = "x86_64")]
@@ -19,6 +22,12 @@ const LOADER: Option<&CStr> = Some(c"/lib64/ld-linux-x86-64.so.2");
 const LOADER: Option<&CStr> = Some(c"/lib/ld-linux-aarch64.so.1");
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const LOADER: Option<&CStr> = None;
+
+/// The dynamic linker that executes such a library.
+#[must_use]
+pub fn loader() -> Option<&'static CStr> {
+    LOADER
+}
 
 static CARRIED: AtomicBool = AtomicBool::new(false);
 

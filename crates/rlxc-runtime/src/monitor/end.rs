@@ -8,6 +8,7 @@ use rlxc_sys::process;
 
 use super::Monitor;
 use crate::hooks::HookContext;
+use crate::locate;
 use crate::plan::Plan;
 use crate::terminal::Terminals;
 
@@ -51,16 +52,12 @@ impl Monitor {
         if !plan.config.ephemeral {
             return;
         }
-        let Some(program) = crate::locate::main_program(self.dir.as_deref()) else {
+        let (dir, object) = (self.dir.as_deref(), self.object.as_deref());
+        let Some((program, mut command)) = locate::destroyer(dir, object, &plan.lxcpath) else {
             return tracing::error!("lxc.ephemeral: the program rlxc is missing");
         };
-        let status = std::process::Command::new(&program)
-            .arg("destroy")
-            .arg("-P")
-            .arg(&plan.lxcpath)
-            .args(["-n", &plan.name])
-            .stdin(std::process::Stdio::null())
-            .status();
+        command.arg(&plan.name).stdin(std::process::Stdio::null());
+        let status = command.status();
         match status {
             Ok(status) if status.success() => {}
             Ok(status) => {
