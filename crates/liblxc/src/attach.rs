@@ -193,12 +193,10 @@ pub unsafe extern "C" fn lxc_attach_run_command(payload: Payload) -> c_int {
     }
 }
 
-/// For a caller that forks by itself: executes /bin/sh, the shell that every system has. The
-/// library's own attach finds the user's shell.
+/// For a caller that forks by itself: executes the user's shell, or /bin/sh. It neither allocates nor
+/// locks; the user is looked up without NSS, by `getent` where no file holds it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lxc_attach_run_shell(_unused: Payload) -> c_int {
-    let argv = [c"/bin/sh".as_ptr(), std::ptr::null()];
-    // SAFETY: a NULL-terminated list of literals.
-    unsafe { libc::execv(argv[0], argv.as_ptr()) };
+    rlxc::attach::execute_shell();
     -1
 }

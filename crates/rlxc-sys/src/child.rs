@@ -18,6 +18,13 @@ use nix::errno::Errno;
 
 pub use strings::{Candidates, StringArray};
 
+/// Executes the shell of the process's user, as [`Task::Shell`] does, with the environment that the
+/// process has; returns when even /bin/sh cannot be executed.
+pub fn execute_shell() {
+    // SAFETY: the C library's list, which ends with NULL.
+    task::try_shell(unsafe { libc::environ }.cast_const().cast());
+}
+
 /// Everything that the children need, ready for use.
 #[derive(Debug)]
 pub struct AttachPlan<'a> {

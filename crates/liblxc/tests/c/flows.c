@@ -677,6 +677,26 @@ static void forked(void)
 	gone(c);
 }
 
+static int own_shell(void *unused)
+{
+	return lxc_attach_run_shell(unused);
+}
+
+/* The shell that the container's password file names, whoever asks for it. */
+static void shells(void)
+{
+	struct lxc_container *c = made("rlxc-lib-shell");
+	CHECK(c->set_config_item(c, "lxc.init.cmd", "/bin/sleep 1000"));
+	CHECK(c->start(c, 0, NULL));
+	int status = c->attach_run_waitl(c, NULL, "/bin/sh", "sh", "-c",
+					 "printf '#!/bin/sh\\nexit 33\\n' > /bin/own; chmod 755 /bin/own;"
+					 "sed -i 's,^root:.*,root:x:0:0:root:/root:/bin/own,' /etc/passwd", NULL);
+	EQUAL(status, 0);
+	EQUAL(attached(c, lxc_attach_run_shell, NULL), 33 << 8);
+	EQUAL(attached(c, own_shell, NULL), 33 << 8);
+	gone(c);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2)
@@ -689,6 +709,7 @@ int main(int argc, char **argv)
 	each_key();
 	items();
 	attaches();
+	shells();
 	settings_inside();
 	shutdowns();
 	terminals();

@@ -32,7 +32,7 @@ use crate::terminal::{End, Pty, Relay, TerminalError, relay};
 pub use error::AttachError;
 pub use options::{AttachOptions, AttachTask, EnvPolicy, flags};
 pub use reexec::reexec_read_only;
-pub use rlxc_sys::child::Callback;
+pub use rlxc_sys::child::{Callback, execute_shell};
 
 use facts::{Confinement, Questions};
 use target::Target;

@@ -1,6 +1,6 @@
 //! The attached process's task: executing a program or a shell. The rules of its parent module hold.
 
-use std::ffi::{CStr, c_ulong};
+use std::ffi::{CStr, c_char, c_ulong};
 use std::os::fd::RawFd;
 use std::ptr::{null, null_mut};
 
@@ -48,6 +48,13 @@ pub(super) fn execute(plan: &AttachPlan<'_>, candidates: &Candidates) -> ! {
 
 /// Executes the user's shell.
 pub(super) fn shell(plan: &AttachPlan<'_>) -> ! {
+    try_shell(plan.environment.as_ptr());
+    complain(plan, Step::Execute, c"/bin/sh", Errno::last());
+    exit(255)
+}
+
+/// Executes the shell of the process's user with `environment`; returns when even /bin/sh cannot be.
+pub(super) fn try_shell(environment: *const *const c_char) {
     // SAFETY: getuid has no preconditions.
     let mut search = Search::new(unsafe { libc::getuid() });
     // SAFETY: the string is NUL-terminated.
@@ -56,16 +63,13 @@ pub(super) fn shell(plan: &AttachPlan<'_>) -> ! {
         feed(&mut search, file);
     }
     if search.shell().is_none() {
-        ask_getent(&mut search, plan);
+        ask_getent(&mut search, environment);
     }
-    let env = plan.environment.as_ptr();
     for shell in [search.shell(), Some(c"/bin/sh")].into_iter().flatten() {
         let argv = [shell.as_ptr(), null()];
-        // SAFETY: the strings are NUL-terminated and live on.
-        unsafe { libc::execve(shell.as_ptr(), argv.as_ptr(), env) };
+        // SAFETY: the strings are NUL-terminated and live on; the list is the caller's.
+        unsafe { libc::execve(shell.as_ptr(), argv.as_ptr(), environment) };
     }
-    complain(plan, Step::Execute, c"/bin/sh", Errno::last());
-    exit(255)
 }
 
 /// Feeds a search from a descriptor, and closes it.
@@ -90,7 +94,7 @@ fn feed(search: &mut Search, fd: RawFd) {
 }
 
 /// Asks the container's own `getent`, which knows users that no file holds.
-fn ask_getent(search: &mut Search, plan: &AttachPlan<'_>) {
+fn ask_getent(search: &mut Search, environment: *const *const c_char) {
     // SAFETY: all strings are NUL-terminated and live through the calls; the child of the raw clone
     // runs on a copy of this single-threaded process and ends by exec or _exit.
     unsafe {
@@ -105,7 +109,7 @@ fn ask_getent(search: &mut Search, plan: &AttachPlan<'_>) {
             let uid = decimal(libc::getuid(), &mut digits);
             let argv = [c"getent".as_ptr(), c"passwd".as_ptr(), uid, null()];
             for path in [c"/usr/bin/getent", c"/bin/getent"] {
-                libc::execve(path.as_ptr(), argv.as_ptr(), plan.environment.as_ptr());
+                libc::execve(path.as_ptr(), argv.as_ptr(), environment);
             }
             libc::_exit(127);
         }
