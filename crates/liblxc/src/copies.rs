@@ -230,6 +230,9 @@ pub(crate) unsafe extern "C" fn snapshot_list(
     // SAFETY: by the header's contract; the array has room for every snapshot.
     unsafe {
         call(c, -1, |inner, _| {
+            if !inner.container.is_defined() {
+                return Ok(-1);
+            }
             let snapshots = inner.container.snapshots()?;
             if snapshots.is_empty() {
                 return Ok(0);

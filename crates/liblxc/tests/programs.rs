@@ -135,6 +135,62 @@ fn every_function_serves_a_container_from_create_to_destroy() {
 }
 
 #[test]
+fn a_proxy_that_speaks_as_incus_does_is_asked_and_its_answers_are_heeded() {
+    if lacks(true, &NEEDS) {
+        return;
+    }
+    let drop = dropped_in("proxy");
+    let program = compile("proxy.c", &drop, &[]);
+    passes("proxy", &drop, &program, &[]);
+    // What the proxy expects is what it gets from Debian's library.
+    if lacks(
+        true,
+        &[("/usr/lib/x86_64-linux-gnu/liblxc.so.1", "liblxc1")],
+    ) {
+        return;
+    }
+    let debian = ["env", "LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu"];
+    passes("proxy-lxc", &drop, &program, &debian);
+}
+
+#[test]
+fn an_object_answers_as_lxcs_does_when_destroyed_after_fork_and_to_two_threads() {
+    if lacks(true, &NEEDS) {
+        return;
+    }
+    let drop = dropped_in("misuse");
+    let answers = |name: &str, flags: &[&str], library: &Path| {
+        let program = compile("misuse.c", &drop, flags);
+        let lxcpath = Place::new(name);
+        let output = sandboxed(&drop, "env")
+            .arg(format!("LD_LIBRARY_PATH={}", library.display()))
+            .arg(&program)
+            .arg(template())
+            .arg(lxcpath.path())
+            .output()
+            .unwrap();
+        let said = text(&output);
+        assert!(output.status.success(), "{}: {said}", output.status);
+        let answers = String::from_utf8_lossy(&output.stdout);
+        let answers = answers.replace(&*lxcpath.path().to_string_lossy(), "LXCPATH");
+        answers
+            .lines()
+            .filter(|line| !line.starts_with("misuse:"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let ours = answers("misuse-aa", &SANITIZED, drop.path());
+    let debian = Path::new("/usr/lib/x86_64-linux-gnu");
+    if lacks(
+        true,
+        &[("/usr/lib/x86_64-linux-gnu/liblxc.so.1", "liblxc1")],
+    ) {
+        return;
+    }
+    assert_eq!(ours, answers("misuse-bb", &[], debian));
+}
+
+#[test]
 fn eight_threads_start_containers_and_others_share_an_object() {
     if lacks(true, &NEEDS) {
         return;

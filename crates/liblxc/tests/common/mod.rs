@@ -23,15 +23,7 @@ pub(crate) fn library() -> PathBuf {
     LIBRARY
         .get_or_init(|| {
             let mut cargo = Command::new(env!("CARGO"));
-            cargo.args(["build", "--quiet"]);
-            for package in [
-                "liblxc",
-                "rlxc-container-monitor",
-                "rlxc-worker",
-                "lxc-user-nic",
-            ] {
-                cargo.args(["-p", package]);
-            }
+            cargo.args(["build", "--quiet", "--workspace", "--bins", "--lib"]);
             assert!(cargo.status().unwrap().success());
             let library = built().join("liblxc.so");
             assert!(library.exists());
