@@ -17,7 +17,8 @@ use crate::metadata::Metadata;
 #[derive(Debug)]
 pub struct Slot {
     dir: PathBuf,
-    _lock: Flock<File>,
+    /// `None` in a cache that cannot be written to: what is there is used, and does not change
+    lock: Option<Flock<File>>,
 }
 
 /// The names that lead to a slot.
@@ -53,20 +54,66 @@ impl Slot {
             .join(words[0])
             .join(words[1])
             .join(words[2]);
-        std::fs::create_dir_all(&parent).map_err(Error::path("make", &parent))?;
-        let lock = parent.join(format!(".{}.lock", choice.variant));
+        let dir = parent.join(words[3]);
+        let lock = match Self::lock(&parent, &choice.variant) {
+            Ok(lock) => Some(lock),
+            Err(Error::Path { source, .. }) if is_read_only(&source) && dir.is_dir() => None,
+            Err(error) => {
+                return Err(Error::message(format!(
+                    "{error} (LXC_CACHE_PATH names another place for the cache)"
+                )));
+            }
+        };
+        Ok(Self { dir, lock })
+    }
+
+    fn lock(parent: &Path, variant: &str) -> Result<Flock<File>> {
+        std::fs::create_dir_all(parent).map_err(Error::path("make", parent))?;
+        let path = parent.join(format!(".{variant}.lock"));
         let file = File::options()
             .create(true)
             .truncate(false)
             .write(true)
-            .open(&lock)
-            .map_err(Error::path("open", &lock))?;
-        let file = Flock::lock(file, FlockArg::LockExclusive)
-            .map_err(|(_, error)| Error::path("lock", &lock)(error))?;
-        Ok(Self {
-            dir: parent.join(words[3]),
-            _lock: file,
-        })
+            .open(&path)
+            .map_err(Error::path("open", &path))?;
+        Flock::lock(file, FlockArg::LockExclusive)
+            .map_err(|(_, error)| Error::path("lock", path)(error))
+    }
+
+    /// Lets others in: they may replace what is here, files that are open stay.
+    pub fn unlock(&mut self) {
+        self.lock = None;
+    }
+
+    /// Checks that an image can be put here.
+    ///
+    /// # Errors
+    /// In a cache that can only be read.
+    pub fn check_writable(&self) -> Result<()> {
+        match self.lock {
+            Some(_) => Ok(()),
+            None => Err(Error::message(format!(
+                "the cache at {} can only be read (LXC_CACHE_PATH names another place for it)",
+                self.dir.display()
+            ))),
+        }
+    }
+
+    /// Removes what interrupted runs have left, but for downloads of `image`, which are gone on with.
+    pub fn tidy(&self, image: &Image) {
+        let variant = self.dir.file_name().unwrap_or_default().to_string_lossy();
+        let keep = [self.part(image, "rootfs"), self.part(image, "meta")];
+        let parent = self.dir.parent().unwrap_or(&self.dir);
+        for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_string_lossy();
+            let ours = |what: &str| name.starts_with(&format!(".{variant}.{what}."));
+            if name.ends_with(".part") && (ours("rootfs") || ours("meta")) && !keep.contains(&path)
+            {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+        let _ = std::fs::remove_dir_all(self.dir.with_file_name(format!(".{variant}.new")));
     }
 
     /// The archive, if the slot is filled and its content is what it was.
@@ -204,6 +251,11 @@ impl Slot {
             }
         }
     }
+}
+
+fn is_read_only(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
 }
 
 /// What is in a slot.

@@ -1,5 +1,6 @@
 //! The template `download`: an image of a server, from its index to the finished configuration.
 
+use std::fs::File;
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 
@@ -82,23 +83,23 @@ impl Download {
         let target = self.call.target()?;
         let (choice, images) = self.choose()?;
         let base = cache_base(&self.call)?;
-        let slot = Slot::open(&base, &choice)?;
+        let mut slot = Slot::open(&base, &choice)?;
         if self.flush_cache && slot.state(target.user_mode) != State::Empty {
             println!("Flushing the cache...");
             slot.flush()?;
         }
         let archive = self.provide(&slot, &choice, images, &target)?;
         slot.give(&base, target.owner);
-        println!("Unpacking the rootfs");
         let metadata = slot.metadata()?;
+        let archive = File::open(&archive).map_err(Error::path("open", archive))?;
+        slot.unlock();
+        println!("Unpacking the rootfs");
         let mut options = Options::new(Layout::System);
         options.excludes = metadata.excludes(target.user_mode);
-        crate::unpack::confined(program, &archive, &target.rootfs, &options, "Unpacking")?;
+        crate::unpack::confined_file(program, &archive, &target.rootfs, &options, "Unpacking")?;
         target.make_directory("dev/pts")?;
         target.finish(&metadata, self.trust_config)?;
-        if let Some(message) = metadata.text("create-message", target.user_mode) {
-            println!("\n---\n{}", printable(&message).trim_end());
-        }
+        metadata.print_message(target.user_mode);
         Ok(0)
     }
 
@@ -226,6 +227,7 @@ impl Download {
             println!("Using image from local cache");
             return Ok(archive);
         }
+        slot.check_writable()?;
         let server = self.connect()?;
         let hint = match state {
             State::Expired => "; --force-cache takes the expired copy",
@@ -259,6 +261,7 @@ impl Download {
         }
         let keys = self.keys(server)?;
         index::add_digests(server, &mut image, keys.as_ref())?;
+        slot.tidy(&image);
         println!("Downloading the rootfs");
         let rootfs = slot.part(&image, "rootfs");
         server.download(&image.rootfs, &rootfs, "rootfs")?;

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ureq::Agent;
 use ureq::http::Response;
@@ -25,6 +25,29 @@ const BUNDLES: [&str; 5] = [
 
 /// Attempts without progress before giving up.
 const ATTEMPTS: u32 = 3;
+
+/// How long a server may take.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// Until there is a connection
+    connect: Duration,
+    /// Until the answer begins
+    answer: Duration,
+    /// Until the next bytes come
+    read: Duration,
+    /// In which at least [`SLOWEST`] bytes must come
+    pace: Duration,
+}
+
+const PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(30),
+    answer: Duration::from_secs(60),
+    read: Duration::from_secs(30),
+    pace: Duration::from_secs(60),
+};
+
+/// Whoever sends less than this in [`Patience::pace`] only keeps us waiting.
+const SLOWEST: u64 = 4096;
 
 /// A server's answer.
 #[derive(Debug)]
@@ -72,6 +95,7 @@ pub struct Wanted<'a> {
 #[derive(Debug)]
 pub struct Client {
     agent: Agent,
+    pace: Duration,
 }
 
 impl Client {
@@ -80,10 +104,13 @@ impl Client {
     /// # Errors
     /// When the named file cannot be read or holds no certificate.
     pub fn new(allow_http: bool) -> Result<Self> {
+        Self::with_patience(allow_http, PATIENCE)
+    }
+
+    fn with_patience(allow_http: bool, patience: Patience) -> Result<Self> {
         let tls = TlsConfig::builder()
             .root_certs(root_certificates()?)
             .build();
-        let seconds = |seconds| Some(Duration::from_secs(seconds));
         let agent = Agent::config_builder()
             .https_only(!allow_http)
             .tls_config(tls)
@@ -94,12 +121,13 @@ impl Client {
                 env!("CARGO_PKG_VERSION"),
                 " (lxc compat:7)"
             ))
-            .timeout_connect(seconds(30))
-            .timeout_recv_response(seconds(60))
-            .timeout_per_read(seconds(30))
+            .timeout_connect(Some(patience.connect))
+            .timeout_recv_response(Some(patience.answer))
+            .timeout_per_read(Some(patience.read))
             .build()
             .new_agent();
-        Ok(Self { agent })
+        let pace = patience.pace;
+        Ok(Self { agent, pace })
     }
 
     /// A small answer, whatever its status; network failures are tried again.
@@ -126,7 +154,7 @@ impl Client {
         headers: &[(String, String)],
         limit: u64,
     ) -> Result<Answer, Failed> {
-        answer(self.call(url, headers)?, limit)
+        answer(self.call(url, headers)?, limit, self.pace)
     }
 
     /// Sends a form, once; a small answer, whatever its status.
@@ -137,7 +165,7 @@ impl Client {
         let kind = "application/x-www-form-urlencoded";
         let sent = self.agent.post(url).content_type(kind).send(form);
         let response = sent.map_err(|error| fetch(url, explain(&error)))?;
-        answer(response, limit).map_err(|failed| match failed {
+        answer(response, limit, self.pace).map_err(|failed| match failed {
             Failed::Passing(reason) | Failed::Final(reason) => fetch(url, reason),
             Failed::Status(error) => error,
         })
@@ -218,7 +246,11 @@ impl Client {
                 Err(Failed::Final(reason)) => return Err(fetch(wanted.url, reason)),
                 Err(Failed::Passing(reason)) => reason,
             };
-            attempt = if now > have { 1 } else { attempt + 1 };
+            // Some bytes now and then are no progress.
+            attempt = match now >= have.saturating_add(SLOWEST) {
+                true => 1,
+                false => attempt + 1,
+            };
             if attempt > ATTEMPTS {
                 return Err(fetch(wanted.url, reason));
             }
@@ -268,7 +300,7 @@ impl Client {
         file.set_len(start).map_err(local)?;
         file.seek(SeekFrom::Start(start)).map_err(local)?;
         let most = wanted.size.unwrap_or(wanted.limit);
-        let mut reader = response.body_mut().as_reader();
+        let mut reader = Paced::new(response.body_mut().as_reader(), self.pace);
         let mut buffer = vec![0; 128 << 10];
         let mut at = start;
         loop {
@@ -298,11 +330,16 @@ enum Failed {
 }
 
 /// An answer as a whole.
-fn answer(mut response: Response<ureq::Body>, limit: u64) -> Result<Answer, Failed> {
+fn answer(
+    mut response: Response<ureq::Body>,
+    limit: u64,
+    pace: Duration,
+) -> Result<Answer, Failed> {
     let status = response.status().as_u16();
     let headers = header_list(&response);
     let mut body = Vec::new();
-    let mut reader = response.body_mut().as_reader().take(limit + 1);
+    let reader = Paced::new(response.body_mut().as_reader(), pace);
+    let mut reader = reader.take(limit + 1);
     reader
         .read_to_end(&mut body)
         .map_err(|error| Failed::Passing(error.to_string()))?;
@@ -316,6 +353,42 @@ fn answer(mut response: Response<ureq::Body>, limit: u64) -> Result<Answer, Fail
         headers,
         body,
     })
+}
+
+/// A body that must come at some pace: a timeout for each read lets a server drip for ever.
+struct Paced<R> {
+    inner: R,
+    pace: Duration,
+    since: Instant,
+    got: u64,
+}
+
+impl<R> Paced<R> {
+    fn new(inner: R, pace: Duration) -> Self {
+        Self {
+            inner,
+            pace,
+            since: Instant::now(),
+            got: 0,
+        }
+    }
+}
+
+impl<R: Read> Read for Paced<R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let got = self.inner.read(into)?;
+        self.got += got as u64;
+        let took = self.since.elapsed();
+        if got > 0 && took >= self.pace {
+            if self.got < SLOWEST {
+                let (bytes, seconds) = (self.got, took.as_secs());
+                let reason = format!("only {bytes} bytes came in {seconds} seconds");
+                return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, reason));
+            }
+            (self.since, self.got) = (Instant::now(), 0);
+        }
+        Ok(got)
+    }
 }
 
 fn fetch(url: &str, reason: String) -> Error {
@@ -377,5 +450,72 @@ fn root_certificates() -> Result<RootCerts> {
             "holds no certificate (SSL_CERT_FILE names it)",
         )),
         (true, None) => Ok(RootCerts::WebPki),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(200);
+
+    /// A server of plain HTTP that sends `head`, then one byte now and then until the client goes.
+    fn drip(head: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                std::thread::spawn(move || {
+                    let mut stream = stream;
+                    let mut sent = stream.write_all(head.as_bytes());
+                    while sent.is_ok() && !head.is_empty() {
+                        std::thread::sleep(SHORT / 8);
+                        sent = stream.write_all(b"x");
+                    }
+                    // Silent: until the client is gone.
+                    let _ = std::io::copy(&mut stream, &mut std::io::sink());
+                });
+            }
+        });
+        format!("http://{address}/x")
+    }
+
+    fn client() -> Client {
+        let patience = Patience {
+            answer: SHORT,
+            read: SHORT,
+            pace: SHORT,
+            ..PATIENCE
+        };
+        Client::with_patience(true, patience).unwrap()
+    }
+
+    #[test]
+    fn a_silent_server_is_given_up() {
+        let error = client().get(&drip(""), &[], 100).unwrap_err().to_string();
+        assert!(error.contains("timeout"), "{error}");
+    }
+
+    #[test]
+    fn a_server_that_drips_is_given_up() {
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
+        let url = drip(head);
+        let error = client().get(&url, &[], 2_000_000).unwrap_err().to_string();
+        assert!(error.contains("bytes came in"), "{error}");
+        let digest = Digest::sha256(&"0".repeat(64)).unwrap();
+        let wanted = Wanted {
+            url: &url,
+            headers: &[],
+            digest: Some(&digest),
+            size: Some(1_000_000),
+            limit: 1_000_000,
+            what: "x",
+        };
+        let part = std::env::temp_dir().join(format!("rlxc-img-drip-{}", std::process::id()));
+        let error = client().download(&wanted, &part).unwrap_err().to_string();
+        let _ = std::fs::remove_file(&part);
+        assert!(error.contains("bytes came in"), "{error}");
     }
 }

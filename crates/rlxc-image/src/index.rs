@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::null;
 use crate::openpgp::Keyring;
 use crate::server::{Remote, Server};
 
@@ -44,7 +45,7 @@ struct Streams {
 
 #[derive(Debug, Deserialize)]
 struct Stream {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     datatype: String,
     path: String,
 }
@@ -56,27 +57,27 @@ struct Products {
 
 #[derive(Debug, Deserialize)]
 struct Product {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     os: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     release: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     arch: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     variant: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     versions: BTreeMap<String, Version>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Version {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     items: BTreeMap<String, Item>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Item {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     ftype: String,
     path: String,
     size: Option<u64>,

@@ -17,11 +17,13 @@ pub mod http;
 pub mod index;
 pub mod local;
 pub mod metadata;
+mod null;
 pub mod oci;
 pub mod openpgp;
 mod progress;
 pub mod server;
 pub mod template;
+mod trust;
 pub mod unpack;
 mod userns;
 

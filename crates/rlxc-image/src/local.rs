@@ -56,6 +56,7 @@ impl Local {
         crate::unpack::confined(program, &fstree, &target.rootfs, &options, "Unpacking")?;
         target.make_directory("dev/pts")?;
         target.finish(&metadata, self.trust_config)?;
+        metadata.print_message(target.user_mode);
         Ok(0)
     }
 }

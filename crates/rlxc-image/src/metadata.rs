@@ -34,13 +34,11 @@ impl Metadata {
         };
         let mut stream = Stream::new(file, limits).map_err(damaged)?;
         let mut texts = BTreeMap::new();
-        let mut archive = tar::Archive::new(&mut stream);
-        for entry in archive.entries().map_err(damaged)? {
-            let mut entry = entry.map_err(damaged)?;
+        let take = |entry: &mut tar::Entry<'_, &mut Stream<'_>>| {
             let kind = entry.header().entry_type();
             let raw = entry.path_bytes().into_owned();
             if kind.is_dir() || kind.is_pax_global_extensions() {
-                continue;
+                return Ok(());
             }
             let name = String::from_utf8_lossy(&raw).into_owned();
             let name = name.trim_start_matches("./");
@@ -57,7 +55,9 @@ impl Metadata {
                 return Err(Error::hostile(&raw, "is no text"));
             }
             texts.insert(name.to_owned(), text);
-        }
+            Ok(())
+        };
+        stream.entries(take, damaged)?;
         stream.finish().map_err(damaged)?;
         Ok(Self { texts })
     }
@@ -116,6 +116,14 @@ impl Metadata {
     /// The configuration's lines.
     pub fn config(&self, user_mode: bool) -> Option<String> {
         self.text("config", user_mode)
+    }
+
+    /// Prints what the image says to whoever makes a container of it.
+    pub fn print_message(&self, user_mode: bool) {
+        if let Some(message) = self.text("create-message", user_mode) {
+            let message = crate::download::printable(&message);
+            println!("\n---\n{}", message.trim_end());
+        }
     }
 
     /// Patterns of files that are left out.

@@ -9,6 +9,7 @@ use rlxc_config::paths;
 
 use crate::error::{Error, Result};
 use crate::metadata::Metadata;
+use crate::trust::Trust;
 use crate::unpack::Tree;
 
 /// What lxc-create passes to every template.
@@ -220,7 +221,12 @@ impl Target {
         };
         put("", &owned(&comments));
         let image = self.substitute(&image);
-        put("Distribution configuration", &checked(&image, trust));
+        let trust = Trust {
+            all: trust,
+            config_dir: config_dir(),
+            fstab: self.path.join("fstab"),
+        };
+        put("Distribution configuration", &trust.config(&image));
         let mut lines = owned(&own);
         let fstab = metadata.text("fstab", self.user_mode);
         if fstab.is_some() {
@@ -236,7 +242,7 @@ impl Target {
         }
         self.write("config", &text)?;
         if let Some(fstab) = fstab {
-            self.write("fstab", &self.substitute(&fstab))?;
+            self.write("fstab", &trust.fstab(&self.substitute(&fstab)))?;
         }
         self.fill_templates(metadata)
     }
@@ -300,81 +306,5 @@ impl Target {
         let path = Path::new(path.as_ref());
         let made = self.tree()?.make_directories(path);
         made.map(|_| ()).map_err(Error::path("make", path))
-    }
-}
-
-/// Keys that an image may set for its container. Others could reach the host: programs run there
-/// (hooks, network scripts), its files mounted, its devices opened.
-const IMAGE_KEYS: [&str; 15] = [
-    "lxc.arch",
-    "lxc.autodev",
-    "lxc.cap.drop",
-    "lxc.environment",
-    "lxc.ephemeral",
-    "lxc.init.cmd",
-    "lxc.init.cwd",
-    "lxc.mount.fstab",
-    "lxc.pty.max",
-    "lxc.signal.halt",
-    "lxc.signal.reboot",
-    "lxc.signal.stop",
-    "lxc.tty.dir",
-    "lxc.tty.max",
-    "lxc.uts.name",
-];
-
-/// An image's lines; those that could reach the host are left as comments, with a warning.
-fn checked(text: &str, trust: bool) -> Vec<String> {
-    let mut lines = Vec::new();
-    for line in text.lines() {
-        let bare = line.trim();
-        let refused = match bare.split_once('=') {
-            _ if trust || bare.is_empty() || bare.starts_with('#') => false,
-            Some((key, value)) if key.trim() == "lxc.include" => !is_installed(value.trim()),
-            Some((key, _)) => !IMAGE_KEYS.contains(&key.trim()),
-            None => true,
-        };
-        if refused {
-            eprintln!(
-                "WARNING: the image's line {bare:?} could reach the host and is left out \
-                 (--trust-config takes it)"
-            );
-            lines.push(format!("# Left out: {bare}"));
-        } else {
-            lines.push(line.to_owned());
-        }
-    }
-    lines
-}
-
-/// Whether the file is one of those that are installed for containers.
-fn is_installed(path: &str) -> bool {
-    let path = Path::new(path);
-    let up = path
-        .components()
-        .any(|part| part == std::path::Component::ParentDir);
-    path.starts_with(config_dir()) && !up
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_image_cannot_make_the_host_run_programs() {
-        let config = format!(
-            "# A comment\nlxc.include = {0}/alpine.common.conf\nlxc.arch = x86_64\n\
-             lxc.hook.pre-start = /bin/rm -rf /\nlxc.include = {0}/../../../etc/shadow\n\
-             lxc.mount.entry = / mnt none bind 0 0\nlxc.net.0.script.up = /x\n",
-            config_dir().display()
-        );
-        let kept = checked(&config, false);
-        let active: Vec<_> = kept.iter().filter(|line| !line.starts_with('#')).collect();
-        assert_eq!(active.len(), 2, "{kept:?}");
-        assert!(
-            checked(&config, true)
-                .iter()
-                .any(|line| line.starts_with("lxc.hook"))
-        );
     }
 }

@@ -311,3 +311,85 @@ fn images_that_are_mounted_name_their_helper() {
     ));
     assert!(said.contains("squashfs or PuzzleFS"), "{said}");
 }
+
+/// Programs in Go write `null` for what is empty.
+#[test]
+fn what_is_empty_may_be_null() {
+    if !is_root() {
+        return;
+    }
+    let container = Container::new();
+    let mut image = Image::new(
+        &[vec![Entry::file("bin/x", "").mode(0o755)]],
+        r#"{"User":null,"Env":null,"Entrypoint":null,"Cmd":null,"WorkingDir":null,
+            "StopSignal":null,"Volumes":null,"OnBuild":null,"Labels":null}"#,
+    );
+    let layout = image.layout(&container);
+    let manifest = image.manifest().replace(
+        r#""layers":[{"#,
+        r#""annotations":null,"subject":null,"manifests":null,
+            "layers":[{"urls":null,"annotations":null,"platform":null,"#,
+    );
+    let hex = sha256(manifest.as_bytes());
+    std::fs::write(layout.join("blobs/sha256").join(&hex), &manifest).unwrap();
+    let index = format!(
+        r#"{{"schemaVersion":2,"config":null,"layers":null,"manifests":[{{"digest":"sha256:{hex}",
+            "size":{},"mediaType":null,"annotations":null,"urls":null,"platform":null}}]}}"#,
+        manifest.len()
+    );
+    std::fs::write(layout.join("index.json"), index).unwrap();
+    ok(&oci(&container, &url("oci", &layout), &[]));
+    let config = container.config();
+    for line in [
+        "lxc.init.cmd = /bin/sh",
+        "lxc.init.uid = 0",
+        "lxc.init.cwd = /",
+    ] {
+        assert!(config.lines().any(|own| own == line), "{line}: {config}");
+    }
+    // No configuration of the program at all.
+    let container = Container::new();
+    image.config = format!(
+        r#"{{"config":null,"rootfs":{{"diff_ids":["sha256:{}"]}}}}"#,
+        image.diff_ids[0]
+    );
+    ok(&oci(
+        &container,
+        &url("oci", &image.layout(&container)),
+        &[],
+    ));
+    assert!(container.config().contains("lxc.execute.cmd = /bin/sh\n"));
+}
+
+#[test]
+fn what_killed_runs_left_in_the_cache_is_removed() {
+    if !is_root() {
+        return;
+    }
+    let container = Container::new();
+    let layout = small().layout(&container);
+    let hour = std::time::Duration::from_secs(3600);
+    let before = std::time::SystemTime::now() - hour;
+    let store = |name: &str, old: bool| {
+        let blob = format!("cache/{name}/blobs/sha256/x");
+        container.scratch.write(&blob, "x");
+        let dir = std::fs::File::open(container.cache().join(name)).unwrap();
+        if old {
+            dir.set_modified(before).unwrap();
+        }
+        dir
+    };
+    store(".oci-4194999-0", true);
+    store(".oci-4194999-1", false);
+    store(".oci-x-1", true);
+    let living = store(".oci-4194999-2", true);
+    let lock = nix::fcntl::Flock::lock(living, nix::fcntl::FlockArg::LockExclusive).unwrap();
+    ok(&oci(&container, &url("oci", &layout), &[]));
+    drop(lock);
+    let mut left: Vec<_> = std::fs::read_dir(container.cache())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, [".oci-4194999-1", ".oci-4194999-2", ".oci-x-1"]);
+}

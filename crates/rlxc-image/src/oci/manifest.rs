@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::null;
 
 /// Documents above this size are refused.
 pub(crate) const DOCUMENT: u64 = 8 << 20;
@@ -14,15 +15,15 @@ pub(crate) const DOCUMENT: u64 = 8 << 20;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Descriptor {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub(crate) media_type: String,
     pub(crate) digest: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub(crate) size: u64,
     pub(crate) platform: Option<Platform>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub(crate) annotations: BTreeMap<String, String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub(crate) urls: Vec<String>,
 }
 
@@ -41,9 +42,9 @@ impl Descriptor {
 /// For which machine an image is.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Platform {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub(crate) architecture: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub(crate) os: String,
     pub(crate) variant: Option<String>,
 }
@@ -52,12 +53,12 @@ pub(crate) struct Platform {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Document {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub(crate) schema_version: u32,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub(crate) manifests: Vec<Descriptor>,
     pub(crate) config: Option<Descriptor>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub(crate) layers: Vec<Descriptor>,
 }
 
@@ -82,7 +83,6 @@ impl Document {
 /// An image's configuration.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct ImageConfig {
-    #[serde(default)]
     pub(crate) config: Option<Execution>,
     pub(crate) rootfs: Option<RootFs>,
 }
@@ -102,7 +102,7 @@ pub(crate) struct Execution {
 /// The layers after decompression.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct RootFs {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub(crate) diff_ids: Vec<String>,
 }
 

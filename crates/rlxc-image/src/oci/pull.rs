@@ -14,6 +14,7 @@ use super::registry::Registry;
 use super::store::Store;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::null;
 use crate::unpack::{Limits, Stream};
 
 /// An image that is here.
@@ -331,8 +332,8 @@ struct Archive {
 #[serde(rename_all = "PascalCase")]
 struct Saved {
     config: String,
-    #[serde(default)]
     repo_tags: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "null::or_default")]
     layers: Vec<String>,
 }
 
@@ -348,16 +349,16 @@ impl Archive {
         }
         let mut stream = Stream::new(file, Limits::default()).map_err(damaged)?;
         let mut found = Self::default();
-        let mut archive = tar::Archive::new(&mut stream);
-        for (number, entry) in archive.entries().map_err(damaged)?.enumerate() {
-            let mut entry = entry.map_err(damaged)?;
+        let mut number = 0;
+        let take = |entry: &mut tar::Entry<'_, &mut Stream<'_>>| {
+            number += 1;
             let raw = entry.path_bytes().into_owned();
             let kind = entry.header().entry_type();
             if number > 100_000 {
                 return Err(Error::hostile(&raw, "is one of too many entries"));
             }
             if kind.is_dir() || kind.is_pax_global_extensions() {
-                continue;
+                return Ok(());
             }
             let name = crate::unpack::clean_name(&raw)?;
             if kind.is_symlink() || kind.is_hard_link() {
@@ -368,7 +369,7 @@ impl Archive {
                     false => PathBuf::new(),
                 };
                 found.links.insert(name, within(&base.join(target)));
-                continue;
+                return Ok(());
             }
             if !kind.is_file() {
                 return Err(Error::hostile(&raw, "has no place in an image's archive"));
@@ -385,7 +386,7 @@ impl Archive {
                 if slot.replace(text).is_some() {
                     return Err(Error::hostile(&raw, "comes twice"));
                 }
-                continue;
+                return Ok(());
             }
             let target = match blob(&name) {
                 Some(digest) => {
@@ -403,10 +404,12 @@ impl Archive {
                 std::io::ErrorKind::AlreadyExists => Error::hostile(&raw, "comes twice"),
                 _ => Error::path("write", &target)(error),
             })?;
-            std::io::copy(&mut entry, &mut out).map_err(damaged)?;
+            std::io::copy(entry, &mut out).map_err(damaged)?;
             out.flush().map_err(Error::path("write", &target))?;
             found.files.insert(name, target);
-        }
+            Ok(())
+        };
+        stream.entries(take, damaged)?;
         stream.finish().map_err(damaged)?;
         Ok(found)
     }

@@ -22,14 +22,14 @@ impl Store {
     /// The cache's blobs.
     pub(crate) fn open(base: &Path) -> Result<Self> {
         let dir = base.join("oci");
-        std::fs::create_dir_all(&dir).map_err(Error::path("make", &dir))?;
+        std::fs::create_dir_all(&dir).map_err(place("make", &dir))?;
         let path = dir.join(".lock");
         let file = std::fs::File::options()
             .create(true)
             .truncate(false)
             .write(true)
             .open(&path)
-            .map_err(Error::path("open", &path))?;
+            .map_err(place("open", &path))?;
         let lock = Flock::lock(file, FlockArg::LockExclusive)
             .map_err(|(_, error)| Error::path("lock", &path)(error))?;
         Ok(Self {
@@ -42,15 +42,19 @@ impl Store {
     /// A store for this run only, on the same file system as the cache.
     pub(crate) fn temporary(base: &Path) -> Result<Self> {
         use std::os::unix::fs::DirBuilderExt;
-        std::fs::create_dir_all(base).map_err(Error::path("make", base))?;
+        std::fs::create_dir_all(base).map_err(place("make", base))?;
+        remove_abandoned(base);
         for number in 0..100 {
             let dir = base.join(format!(".oci-{}-{number}", std::process::id()));
             match std::fs::DirBuilder::new().mode(0o700).create(&dir) {
                 Ok(()) => {
+                    // Whose lock can be taken has been left by a run that was killed.
+                    let lock = std::fs::File::open(&dir).map_err(Error::path("open", &dir))?;
+                    let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock);
                     return Ok(Self {
+                        lock: lock.ok(),
                         dir,
                         temporary: true,
-                        lock: None,
                     });
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
@@ -65,7 +69,9 @@ impl Store {
 
     /// Lets others fetch: what is here now stays.
     pub(crate) fn unlock(&mut self) {
-        self.lock = None;
+        if !self.temporary {
+            self.lock = None;
+        }
     }
 
     /// Its directory.
@@ -132,6 +138,44 @@ impl Store {
         }
     }
 }
+
+/// As [`Error::path`], with what helps where the cache's place cannot be written to.
+fn place<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> Error + 'a {
+    move |error| {
+        let error = Error::path(what, path)(error);
+        Error::message(format!(
+            "{error} (LXC_CACHE_PATH names another place for the cache)"
+        ))
+    }
+}
+
+/// Removes the stores of runs that were killed: nobody holds their locks.
+fn remove_abandoned(base: &Path) {
+    let entries = std::fs::read_dir(base).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(".oci-")) else {
+            continue;
+        };
+        let numbers = rest.split_once('-');
+        let number = |text: &str| text.parse::<u32>().is_ok();
+        if !numbers.is_some_and(|(pid, count)| number(pid) && number(count)) {
+            continue;
+        }
+        let path = entry.path();
+        let lock = std::fs::File::open(&path).ok();
+        let lock = lock.and_then(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).ok());
+        // One that was made just now may not be locked yet.
+        let age = entry.metadata().and_then(|meta| meta.modified());
+        let old = age.is_ok_and(|age| age.elapsed().is_ok_and(|age| age > FRESH));
+        if lock.is_some() && old {
+            let _ = std::fs::remove_dir_all(path);
+        }
+    }
+}
+
+/// How long a store may be without a lock.
+const FRESH: std::time::Duration = std::time::Duration::from_secs(60);
 
 impl Drop for Store {
     fn drop(&mut self) {

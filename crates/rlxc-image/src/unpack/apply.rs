@@ -39,10 +39,7 @@ pub fn apply(source: impl Read, tree: &Tree, options: &Options) -> Result<Unpack
         written: 0,
         done: Unpacked::default(),
     };
-    let mut archive = tar::Archive::new(&mut stream);
-    for entry in archive.entries().map_err(damaged)? {
-        unpacker.entry(entry.map_err(damaged)?)?;
-    }
+    stream.entries(|entry| unpacker.entry(entry), damaged)?;
     let (sha256, stream) = stream.finish().map_err(damaged)?;
     if options.layout == Layout::System && !stream.has_end_mark() {
         return Err(Error::format("the archive", "is truncated: it has no end"));
@@ -77,14 +74,13 @@ struct Meta {
 }
 
 impl Unpacker<'_> {
-    fn entry<R: Read>(&mut self, mut entry: Entry<'_, R>) -> Result<()> {
+    fn entry<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<()> {
         let kind = entry.header().entry_type();
         if matches!(kind, EntryType::XGlobalHeader) {
             return Ok(());
         }
         let mut raw = entry.path_bytes().into_owned();
-        let sparse =
-            Sparse::of(&mut entry).map_err(|error| Error::hostile(&raw, error.to_string()))?;
+        let sparse = Sparse::of(entry).map_err(|error| Error::hostile(&raw, error.to_string()))?;
         if let Some(sparse) = &sparse {
             raw = sparse.name.clone();
         }
@@ -98,7 +94,7 @@ impl Unpacker<'_> {
         if patterns.any(|pattern| glob::excludes(pattern.as_bytes(), bytes)) {
             return Ok(());
         }
-        let meta = self.meta(&mut entry, &raw)?;
+        let meta = self.meta(entry, &raw)?;
         if path.as_os_str().is_empty() {
             return match kind {
                 EntryType::Directory => {
@@ -113,7 +109,7 @@ impl Unpacker<'_> {
             return Ok(());
         }
         self.check_twice(&raw, &path, kind)?;
-        self.make(&mut entry, &raw, &path, kind, meta, sparse)?;
+        self.make(entry, &raw, &path, kind, meta, sparse)?;
         self.remember(&path);
         Ok(())
     }

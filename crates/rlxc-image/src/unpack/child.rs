@@ -5,9 +5,9 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use nix::sys::resource::{Resource, setrlimit};
 use serde::{Deserialize, Serialize};
 
+use super::limits::{failed, limit};
 use super::{Layout, Options, Tree, Unpacked, apply, squashfs};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -34,7 +34,21 @@ pub fn confined(
     what: &str,
 ) -> Result<Unpacked> {
     let file = File::open(archive).map_err(Error::path("open", archive))?;
-    let done = run(program, &file, target, options, what);
+    confined_file(program, &file, target, options, what)
+}
+
+/// As [`confined`], for an archive that is open at its beginning.
+///
+/// # Errors
+/// As there.
+pub fn confined_file(
+    program: &Path,
+    archive: &File,
+    target: &Path,
+    options: &Options,
+    what: &str,
+) -> Result<Unpacked> {
+    let done = run(program, archive, target, options, what);
     if done.is_err() {
         // What was begun must not be taken for a system.
         let _ = Tree::open(target, true).and_then(|tree| tree.clear());
@@ -116,24 +130,12 @@ fn unpack_here(arguments: &[String]) -> Result<Unpacked> {
     apply(std::io::stdin().lock(), &tree, &options)
 }
 
-/// Memory for dictionaries and names, not for what a forged size asks for.
-const MEMORY: u64 = 2 << 30;
-
 /// CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP.
 const CAPABILITIES: u64 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 27 | 1 << 31;
 
 const CLONE_NEWUTS: u64 = 0x0400_0000;
 const CLONE_NEWIPC: u64 = 0x0800_0000;
 const CLONE_NEWNET: u64 = 0x4000_0000;
-
-pub(super) fn failed<E: Into<std::io::Error>>(what: &'static str) -> impl FnOnce(E) -> Error {
-    Error::path(what, ".")
-}
-
-pub(super) fn limit() -> Result<()> {
-    setrlimit(Resource::RLIMIT_AS, MEMORY, MEMORY).map_err(failed("limit memory for"))?;
-    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(failed("limit dumps for"))
-}
 
 fn confine() -> Result<()> {
     limit()?;

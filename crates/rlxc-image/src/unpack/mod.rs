@@ -6,6 +6,7 @@
 mod apply;
 mod child;
 mod glob;
+mod limits;
 mod name;
 mod sparse;
 mod squashfs;
@@ -13,7 +14,7 @@ mod stream;
 pub mod tree;
 
 pub use apply::apply;
-pub use child::{confined, serve};
+pub use child::{confined, confined_file, serve};
 pub use squashfs::serve_squashfs;
 pub(crate) use stream::Stream;
 pub use stream::{Compression, Limits};

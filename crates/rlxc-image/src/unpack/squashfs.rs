@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 
 use rlxc_sys::mount;
 
-use super::child::{failed, limit};
+use super::limits::{failed, limit};
 use crate::error::{Error, Result};
 
 /// The internal verb of the program that [`convert`] starts.

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
 
 use ring::digest::{Context, SHA256};
+use tar::Entry;
 
 /// How an archive is compressed, told from its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,9 @@ impl Default for Limits {
     }
 }
 
+/// Bytes of one entry's headers at most: names, attributes, the map of a sparse file.
+const HEADERS: u64 = 4 << 20;
+
 struct Counted<R> {
     inner: R,
     count: Rc<Cell<u64>>,
@@ -86,6 +90,8 @@ pub(crate) struct Stream<'a> {
     limits: Limits,
     digest: Context,
     zeros_at_end: u64,
+    /// Bytes that may be read before the next entry, while one is looked for
+    headers: Rc<Cell<Option<u64>>>,
 }
 
 impl<'a> Stream<'a> {
@@ -110,6 +116,7 @@ impl<'a> Stream<'a> {
             limits,
             digest: Context::new(&SHA256),
             zeros_at_end: 0,
+            headers: Rc::default(),
         })
     }
 
@@ -119,6 +126,37 @@ impl<'a> Stream<'a> {
         io::copy(&mut self, &mut io::sink())?;
         let digest = std::mem::replace(&mut self.digest, Context::new(&SHA256));
         Ok((crate::digest::hex(digest.finish().as_ref()), self))
+    }
+
+    /// Calls `each` with every entry, which is read to its end then.
+    ///
+    /// The headers of one entry, with names and attributes, are kept in memory by the reader: no more
+    /// of them is read than an honest entry has.
+    pub(crate) fn entries(
+        &mut self,
+        mut each: impl FnMut(&mut Entry<'_, &mut Self>) -> crate::Result<()>,
+        damaged: impl Fn(io::Error) -> crate::Error,
+    ) -> crate::Result<()> {
+        let headers = Rc::clone(&self.headers);
+        let mut archive = tar::Archive::new(self);
+        let mut entries = archive.entries().map_err(&damaged)?;
+        let mut at_end = true;
+        loop {
+            headers.set(at_end.then_some(HEADERS));
+            let next = entries.next();
+            headers.set(None);
+            let Some(entry) = next else {
+                return Ok(());
+            };
+            let mut entry = entry.map_err(&damaged)?;
+            each(&mut entry)?;
+            // What is passed over would count as headers. A sparse file's holes are no bytes of the
+            // archive, and may be endless.
+            at_end = !entry.header().entry_type().is_gnu_sparse();
+            if at_end {
+                io::copy(&mut entry, &mut io::sink()).map_err(&damaged)?;
+            }
+        }
     }
 
     /// Bytes after decompression.
@@ -150,6 +188,11 @@ impl Read for Stream<'_> {
         match tail.iter().rposition(|byte| *byte != 0) {
             Some(at) => self.zeros_at_end = (tail.len() - at - 1) as u64,
             None => self.zeros_at_end += tail.len() as u64,
+        }
+        if let Some(left) = self.headers.get() {
+            let left = left.checked_sub(got as u64);
+            let too_many = || io::Error::other(format!("has headers of more than {HEADERS} bytes"));
+            self.headers.set(Some(left.ok_or_else(too_many)?));
         }
         if self.out > self.limits.bytes {
             return Err(io::Error::other(format!(
