@@ -301,3 +301,193 @@ fn debian_is_made_by_debootstrap() {
     let output = run(&mut refused);
     assert!(!output.status.success() && said(&output).contains("-t download"));
 }
+
+/// The options that a template of LXC's gives to getopt: letters and words.
+fn options_of(template: &Path) -> Option<(Vec<char>, Vec<String>)> {
+    let text = std::fs::read_to_string(template).ok()?;
+    let text = text.replace("\\\n", "");
+    let call = text.split("$(getopt ").nth(1)?;
+    let call = call.split(" -- ").next()?;
+    let words: Vec<&str> = call.split_whitespace().collect();
+    let after = |option: &str| {
+        let at = words.iter().position(|word| *word == option)?;
+        words.get(at + 1).copied()
+    };
+    let letters = after("-o")?.chars().filter(|c| *c != ':').collect();
+    let at = words.iter().position(|word| *word == "-l")?;
+    let long = words[at + 1..].concat();
+    let long = long
+        .split(',')
+        .map(|word| word.trim_end_matches(':').to_owned());
+    Some((letters, long.filter(|word| !word.is_empty()).collect()))
+}
+
+fn template(name: &str) -> PathBuf {
+    repository().join("templates").join(format!("lxc-{name}"))
+}
+
+fn lxcs_template(name: &str) -> PathBuf {
+    Path::new("/usr/share/lxc/templates").join(format!("lxc-{name}"))
+}
+
+#[test]
+fn every_option_of_lxcs_templates_is_there() {
+    if !bin_dir().join("rlxc-image").exists() {
+        return skipped("rlxc-image (cargo build --workspace)");
+    }
+    let call = |program: &Path, arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env("RLXC_IMAGE", bin_dir().join("rlxc-image"));
+        run(&mut command)
+    };
+    for name in ["busybox", "debian", "download", "local", "oci"] {
+        let (ours, theirs) = (template(name), lxcs_template(name));
+        let Some((letters, words)) = options_of(&theirs) else {
+            skipped(&format!("{} (package lxc-templates)", theirs.display()));
+            continue;
+        };
+        assert!(letters.len() + words.len() > 8, "{letters:?} {words:?}");
+        let help = said(&call(&ours, &["--help"]));
+        for word in &words {
+            assert!(
+                help.contains(&format!("--{word}")),
+                "--{word} of {name}: {help}"
+            );
+        }
+        for letter in letters {
+            assert!(
+                help.contains(&format!("-{letter}")),
+                "-{letter} of {name}: {help}"
+            );
+        }
+        for arguments in [
+            &["--help"][..],
+            &["-h"],
+            &["--frobnicate"],
+            &["--name=x"],
+            &["--name"],
+        ] {
+            let status = |program| call(program, arguments).status.code();
+            assert_eq!(status(&ours), status(&theirs), "{name} {arguments:?}");
+        }
+        // getopt takes beginnings of words, and values with and without a blank.
+        let short = call(
+            &ours,
+            &["--nam", "x", "--pat=/nowhere", "--rootf", "/nowhere"],
+        );
+        let complaint = said(&short);
+        assert!(
+            !complaint.contains("--nam") && !complaint.contains("unexpected"),
+            "{name}: {complaint}"
+        );
+    }
+}
+
+/// A container's directory as lxc-create prepares it.
+struct Prepared(PathBuf);
+
+impl Prepared {
+    fn new(parent: &Path, name: &str) -> Self {
+        let dir = parent.join(name);
+        assert!(std::fs::create_dir_all(dir.join("rootfs")).is_ok());
+        let config = format!(
+            "# Template used to create this container: x\nlxc.net.0.type = empty\n\
+             lxc.rootfs.path = dir:{}\n",
+            dir.join("rootfs").display()
+        );
+        assert!(std::fs::write(dir.join("config"), config).is_ok());
+        Self(dir)
+    }
+
+    fn made_by(&self, template: &Path, name: &str, more: &[&str]) {
+        let mut command = Command::new(template);
+        command
+            .arg(format!("--name={name}"))
+            .arg(format!("--path={}", self.0.display()))
+            .arg(format!("--rootfs={}", self.0.join("rootfs").display()))
+            .args(more)
+            .env("RLXC_IMAGE", bin_dir().join("rlxc-image"));
+        ok(&run(&mut command));
+    }
+
+    /// The configuration without comments, and without where the container is.
+    fn config(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.0.join("config")).unwrap_or_default();
+        let text = text.replace(&self.0.display().to_string(), "PATH");
+        let lines = text.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.map(str::to_owned).collect()
+    }
+}
+
+#[test]
+fn busybox_and_local_configure_as_lxcs_do() {
+    let Some(place) = Place::new(Actor::Root) else {
+        return;
+    };
+    let Some(images) = Images::new(&place) else {
+        return;
+    };
+    let meta = images.0.join("meta");
+    for (name, text) in [
+        (
+            "config",
+            "lxc.include = LXC_TEMPLATE_CONFIG/common.conf\nlxc.arch = x86_64\n\
+             lxc.environment = NAME=LXC_NAME\n",
+        ),
+        ("fstab", "proc proc proc nodev 0 0\n"),
+        ("templates", "/etc/name\n/etc/none\n"),
+        ("excludes", "home/*\n"),
+    ] {
+        assert!(std::fs::write(meta.join(name), text).is_ok());
+    }
+    let pack = "echo LXC_NAME at LXC_PATH > root/etc/name; mkdir -p root/etc/init; \
+                echo exec mingetty tty1 > root/etc/init/tty.conf; \
+                tar -C meta -cJf meta.tar.xz . && tar -C root --numeric-owner -cJf root.tar.xz .";
+    ok(&run(Command::new("sh")
+        .args(["-c", pack])
+        .current_dir(&images.0)));
+    let (meta, root) = (images.path("meta.tar.xz"), images.path("root.tar.xz"));
+    for (name, more) in [
+        ("busybox", &["--busybox-path", "/bin/busybox"][..]),
+        ("local", &["-m", &meta, "-f", &root]),
+    ] {
+        if !lxcs_template(name).exists() {
+            skipped(&format!(
+                "{} (package lxc-templates)",
+                lxcs_template(name).display()
+            ));
+            continue;
+        }
+        let ours = Prepared::new(place.path(), &format!("{name}-ours"));
+        let theirs = Prepared::new(place.path(), &format!("{name}-theirs"));
+        ours.made_by(&template(name), "one", more);
+        theirs.made_by(&lxcs_template(name), "one", more);
+        let (mut mine, mut other) = (ours.config(), theirs.config());
+        if name == "busybox" {
+            // What all containers have in common is included here, too, and terminals are not scarce.
+            for list in [&mut mine, &mut other] {
+                list.retain(|line| {
+                    !line.starts_with("lxc.include") && !line.starts_with("lxc.pty")
+                });
+            }
+        }
+        assert_eq!(mine, other, "{name}");
+        let read = |prepared: &Prepared, file: &str| {
+            let text = std::fs::read_to_string(prepared.0.join(file)).unwrap_or_default();
+            text.replace(&prepared.0.display().to_string(), "PATH")
+        };
+        if name == "local" {
+            for file in ["fstab", "rootfs/etc/name", "rootfs/etc/init/tty.conf"] {
+                assert_eq!(read(&ours, file), read(&theirs, file), "{file}");
+                assert!(!read(&ours, file).is_empty(), "{file}");
+            }
+            assert!(!ours.0.join("rootfs/home/owned").exists());
+        }
+        for prepared in [&ours, &theirs] {
+            let _ = std::fs::remove_dir_all(&prepared.0);
+        }
+    }
+}
