@@ -155,6 +155,11 @@ pub(crate) unsafe extern "C" fn attach(
         running(c, |container| {
             let process = container.attach(&options, task)?;
             *attached = process.pid();
+            // With a terminal this lasts until the process ends. The process is there already, and the
+            // caller's to reap, whatever becomes of its terminal.
+            if let Err(error) = process.show_terminal(&options) {
+                tracing::warn!("{error}");
+            }
             Ok(0)
         })
     }

@@ -261,11 +261,12 @@ impl Report {
 /// socket, clones the attached process as our child and ends.
 ///
 /// `socket` is the children's end of a SOCK_SEQPACKET pair, on which [`Report`]s come; it is closed
-/// here. Returns the transient child's pid, to be reaped by the caller.
+/// here. `own` are the attaching code's descriptors, which also a function of the caller must not find
+/// open in the container. Returns the transient child's pid, to be reaped by the caller.
 ///
 /// # Errors
 /// As fork(2).
-pub fn fork_attach(plan: &AttachPlan<'_>, socket: OwnedFd) -> io::Result<i32> {
+pub fn fork_attach(plan: &AttachPlan<'_>, socket: OwnedFd, own: &[RawFd]) -> io::Result<i32> {
     let mut before = empty_set();
     let all = full_set();
     // Our handlers belong to the host's runtime and must not run in the children.
@@ -275,7 +276,7 @@ pub fn fork_attach(plan: &AttachPlan<'_>, socket: OwnedFd) -> io::Result<i32> {
     // calls on memory prepared before, and never returns.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        attached::transient(plan, socket.as_raw_fd(), &before);
+        attached::transient(plan, socket.as_raw_fd(), own, &before);
     }
     let result = Errno::result(pid);
     // SAFETY: `before` was filled in above.

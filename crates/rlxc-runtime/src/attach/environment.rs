@@ -35,8 +35,11 @@ fn merge(
         set(&mut variables, name, value);
     }
     for extra in &options.extra_env {
-        let (name, value) = extra.split_once('=').unwrap_or((extra, ""));
-        set(&mut variables, name, value);
+        match extra.split_once('=') {
+            Some((name, value)) => set(&mut variables, name, value),
+            // As putenv(3) does.
+            None => variables.retain(|(name, _)| name != extra.as_str()),
+        }
     }
     variables
         .into_iter()
@@ -83,20 +86,12 @@ mod tests {
     #[test]
     fn a_kept_environment_is_overridden_by_the_configuration_and_the_options() {
         let options = AttachOptions {
-            extra_env: vec!["C=4".into(), "D".into()],
+            extra_env: vec!["C=4".into(), "D=".into(), "TERM".into()],
             ..AttachOptions::default()
         };
         assert_eq!(
             merged(&options),
-            [
-                "PATH=/mine",
-                "TERM=dumb",
-                "A=2",
-                "container=lxc",
-                "B=x=y",
-                "C=4",
-                "D="
-            ]
+            ["PATH=/mine", "A=2", "container=lxc", "B=x=y", "C=4", "D="]
         );
     }
 

@@ -1,6 +1,5 @@
 use std::os::fd::OwnedFd;
 
-use rlxc_config::Namespace;
 use rlxc_monitor::client::{Cgroups, Pending};
 use rlxc_monitor::{Client, Command, State};
 
@@ -71,7 +70,7 @@ impl Confinement {
     ) -> Result<Self, AttachError> {
         let domain = options.has(flags::SET_PERSONALITY) && options.personality.is_none();
         let same_domain = target.domain.is_some() && target.domain == domain_of("self");
-        let confined = options.flags & flags::LSM != 0 && target.joins(Namespace::Mnt);
+        let confined = options.flags & flags::LSM != 0;
         let ask = |needed: bool, key| needed.then(|| client.ask_config_item(key));
         let arch = ask(domain && !same_domain, "lxc.arch");
         let own = options.has(flags::NO_NEW_PRIVS);

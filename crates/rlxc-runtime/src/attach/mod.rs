@@ -26,6 +26,7 @@ use rlxc_sys::child::{AttachPlan, Candidates, Groups, Seccomp, StringArray, Task
 use rlxc_sys::process::wait_status;
 use rlxc_sys::seccomp::Instruction;
 use rlxc_sys::signal::IgnoredInterrupts;
+use rlxc_sys::tty;
 
 use crate::terminal::{End, Pty, Relay, TerminalError, relay};
 
@@ -60,6 +61,7 @@ pub fn attach(
     options: &AttachOptions,
     task: AttachTask,
 ) -> Result<Attached, AttachError> {
+    let _held = options::fill_standard();
     let client = Client::new(lxcpath, name);
     let (pidfd, facts) = Questions::ask(&client, options).answers()?;
     if facts.frozen {
@@ -69,7 +71,7 @@ pub fn attach(
     }
     let target = Target::find(&client, pidfd, options)?;
     let pty = match options.has(flags::TERMINAL) {
-        true => Some(container_pty(&client)?),
+        true => Some(container_pty(&client, options)?),
         false => None,
     };
     let confinement = Confinement::find(&client, &target, options)?;
@@ -83,7 +85,8 @@ pub fn attach(
         pty.as_ref(),
     )?;
     plan.tasks = cgroup::tasks(facts.cgroups.as_ref());
-    let (pid, pidfd) = process::run(&plan, &client, &target, &facts, config, options)?;
+    let ptx = pty.as_ref().map(|pty| pty.ptx.as_fd());
+    let (pid, pidfd) = process::run(&plan, ptx, &client, &target, &facts, config, options)?;
     Ok(Attached {
         pid,
         pidfd,
@@ -175,16 +178,27 @@ impl Attached {
     }
 }
 
-/// A pty of the container's own devpts, so that it has a name there; else of the host's.
-fn container_pty(client: &Client) -> Result<Pty, AttachError> {
+/// A pty of the container's own devpts, so that it has a name there; else of the host's. It has the size of the
+/// caller's terminal before anybody asks for it.
+fn container_pty(client: &Client, options: &AttachOptions) -> Result<Pty, AttachError> {
     let pty = match client.devpts_fd() {
         Ok(devpts) => Pty::from_devpts(devpts.as_fd()),
         Err(error) => {
             tracing::debug!("no devpts of the container ({error}): the host's is used");
             Pty::from_host()
         }
-    };
-    Ok(pty?)
+    }?;
+    let sizes = [options.stdin, options.stdout, options.stderr];
+    let sizes = sizes
+        .into_iter()
+        .filter_map(|fd| options::duplicate(fd).ok());
+    if let Some(size) = sizes
+        .filter_map(|fd| tty::window_size(fd.as_fd()).ok())
+        .next()
+    {
+        let _ = tty::set_window_size(pty.ptx.as_fd(), size);
+    }
+    Ok(pty)
 }
 
 fn plan<'a>(

@@ -1,6 +1,7 @@
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -143,6 +144,14 @@ pub(super) fn c_string(bytes: &[u8]) -> Result<CString, AttachError> {
 pub(super) fn terminals(options: &AttachOptions) -> [bool; 3] {
     [options.stdin, options.stdout, options.stderr]
         .map(|fd| duplicate(fd).is_ok_and(|fd| rlxc_sys::tty::is_terminal(fd.as_fd())))
+}
+
+/// Holds /dev/null in the place of standard descriptors that the caller has closed. What an attach opens would come to
+/// be there otherwise, and into the container as the process's standard input or output.
+pub(super) fn fill_standard() -> Vec<File> {
+    let open = || File::options().read(true).write(true).open("/dev/null");
+    let opened = std::iter::from_fn(|| open().ok());
+    opened.take_while(|file| file.as_raw_fd() < 3).collect()
 }
 
 /// A descriptor of our own for one of the caller's.

@@ -1,5 +1,5 @@
 use std::fs;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use nix::errno::Errno;
@@ -56,6 +56,7 @@ impl Drop for Child {
 /// Runs the children; returns the attached process's pid and pidfd.
 pub(super) fn run(
     plan: &AttachPlan<'_>,
+    ptx: Option<BorrowedFd<'_>>,
     client: &Client,
     target: &Target,
     facts: &Facts,
@@ -69,7 +70,10 @@ pub(super) fn run(
         SockFlag::SOCK_CLOEXEC,
     )
     .map_err(AttachError::call("make a socket pair"))?;
-    let pid = fork_attach(plan, theirs).map_err(AttachError::call("fork"))?;
+    let cgroups = facts.cgroups.iter().flatten().flat_map(|one| &one.dirs);
+    let own = cgroups.map(AsFd::as_fd).chain([ours.as_fd()]).chain(ptx);
+    let own: Vec<_> = own.map(|fd| fd.as_raw_fd()).collect();
+    let pid = fork_attach(plan, theirs, &own).map_err(AttachError::call("fork"))?;
     let transient = Child::new(pid)?;
     // The child enters the namespaces while we move it.
     prepare(plan, client, target, facts, config, pid)?;

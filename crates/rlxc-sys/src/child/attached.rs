@@ -33,6 +33,11 @@ pub(super) fn exit(status: c_int) -> ! {
     unsafe { libc::_exit(status) }
 }
 
+fn close(fd: RawFd) {
+    // SAFETY: this process's copy of a descriptor of ours, not used again.
+    unsafe { libc::close(fd) };
+}
+
 fn tell(socket: RawFd, report: Report) -> Done {
     let bytes = report.encode();
     // SAFETY: the bytes live through the call.
@@ -41,8 +46,16 @@ fn tell(socket: RawFd, report: Report) -> Done {
 }
 
 /// The first child: enters the namespaces, clones the attached process, ends.
-pub(super) fn transient(plan: &AttachPlan<'_>, socket: RawFd, mask: &libc::sigset_t) -> ! {
+pub(super) fn transient(
+    plan: &AttachPlan<'_>,
+    socket: RawFd,
+    own: &[RawFd],
+    mask: &libc::sigset_t,
+) -> ! {
     let mut pid = 0;
+    for fd in own {
+        close(*fd);
+    }
     let entered = enter_cgroups(plan).and_then(|()| enter(plan, socket));
     match entered.and_then(|()| clone_sibling()) {
         Ok(0) => attached(plan, socket, mask),
@@ -66,8 +79,7 @@ fn enter_cgroups(plan: &AttachPlan<'_>) -> Done {
         // SAFETY: one byte is read, from a string that lives for ever.
         let ret = unsafe { libc::write(file.as_raw_fd(), c"0".as_ptr().cast(), 1) };
         check(Step::EnterCgroups, ret)?;
-        // SAFETY: this process's copy, not used again.
-        unsafe { libc::close(file.as_raw_fd()) };
+        close(file.as_raw_fd());
     }
     Ok(())
 }
@@ -89,6 +101,7 @@ fn enter(plan: &AttachPlan<'_>, socket: RawFd) -> Done {
         let ret = unsafe { libc::setns(fd, plan.namespaces) };
         check(Step::EnterNamespaces, ret)?;
     }
+    close(plan.pidfd.as_raw_fd());
     if let Some(directory) = &plan.directory {
         change_directory(directory);
     }
@@ -440,6 +453,9 @@ fn stdio(plan: &AttachPlan<'_>) -> Done {
             }
         }
         place(from)?;
+        if fd > 2 {
+            close(fd);
+        }
     } else {
         place(plan.stdio)?;
     }
@@ -449,16 +465,18 @@ fn stdio(plan: &AttachPlan<'_>) -> Done {
     Ok(())
 }
 
-/// Puts descriptors at 0, 1 and 2; they may be any of these already, in any order.
+/// Puts descriptors at 0, 1 and 2; they may be any of these already, in any order. One that is not open leaves what is
+/// there: a caller may want nothing to be (as with LXC).
 fn place(from: [RawFd; 3]) -> Done {
-    let mut high = [0; 3];
+    let mut high = [-1; 3];
     for (high, fd) in high.iter_mut().zip(from) {
         // SAFETY: F_DUPFD_CLOEXEC takes a descriptor and a number.
-        *high = check(Step::Stdio, unsafe {
-            libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 10)
-        })?;
+        *high = match unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 10) } {
+            -1 if Errno::last() == Errno::EBADF => -1,
+            copy => check(Step::Stdio, copy)?,
+        };
     }
-    for (target, fd) in (0..).zip(high) {
+    for (target, fd) in (0..).zip(high).filter(|(_, fd)| *fd >= 0) {
         // SAFETY: dup2 takes two numbers, and clears close-on-exec; the copy is ours to close.
         unsafe {
             check(Step::Stdio, libc::dup2(fd, target))?;
