@@ -49,6 +49,7 @@ const FAULTS: &[(&str, usize, &str)] = &[
     ("lxc.signal.stop = TERM", 19, "signal"),
     ("lxc.signal.reboot = SIGRTMIN+99", 21, "signal"),
     ("lxc.monitor.signal.pdeath = SIGFOO", 29, "signal"),
+    ("lxc.monitor.signal.pdeath = 999", 29, "no signal 999"),
     // policies
     ("lxc.cap.drop = sys_nothing", 16, "capability"),
     ("lxc.cap.keep = 99", 16, "capability"),
@@ -184,6 +185,15 @@ fn a_malformed_policy_is_told_with_its_place() {
         (
             "2\ndenylist\nmknod errno 1 [0,1,SCMP_CMP_ALMOST]\n",
             "policy:3:",
+        ),
+        ("2\ndenylist\nmknod allow\n", "policy:3:"),
+        (
+            "2\ndenylist\nmknod errno 1 [0,5,>=] [0,9,<=]\n",
+            "policy:3:",
+        ),
+        (
+            "2\ndenylist\nmknod errno 1 [0,1,==]\nmknod errno 2 [0,1,==]\n",
+            "policy:4:",
         ),
         ("1\nallowlist\nread\n", "policy:3:"),
         ("1\ndenylist\n5\n", "policy:2:"),

@@ -1,5 +1,7 @@
 //! The configurations of the inside view, and the differences that are meant.
-#![allow(unreachable_pub, missing_docs)]
+#![allow(unreachable_pub, dead_code, missing_docs)]
+
+pub mod compare;
 
 /// Cases: name, configuration.
 pub const CASES: &[(&str, &str)] = &[

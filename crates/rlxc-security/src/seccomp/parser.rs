@@ -253,9 +253,9 @@ fn name(input: Input<'_>) -> IResult<Input<'_>, Input<'_>> {
 
 fn action(input: Input<'_>) -> IResult<Input<'_>, Action> {
     let errno = map_opt(preceded((tag("errno"), space0), digit1), |digits| {
-        // The kernel takes errnos up to MAX_ERRNO.
+        // Those that a C library makes errors of.
         number(digits, 10)
-            .filter(|errno: &u32| *errno <= 4095)
+            .filter(|errno: &u32| *errno < 4095)
             .and_then(|errno| u16::try_from(errno).ok())
     });
     alt((

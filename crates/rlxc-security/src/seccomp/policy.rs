@@ -1,5 +1,6 @@
 //! A seccomp policy as data, and its meaning without BPF.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -112,6 +113,36 @@ pub struct Rule {
     pub line: usize,
 }
 
+impl Rule {
+    /// Whether it is about a system call of this machine.
+    fn concerns(&self, machine: &[Arch]) -> bool {
+        let known = |arch: &Arch| match &self.syscall {
+            Syscall::Name(name) => arch.number(name).is_some(),
+            Syscall::Number(_) => true,
+        };
+        let mut meant = machine
+            .iter()
+            .filter(|arch| self.arch.is_none_or(|of| of == **arch));
+        meant.any(known)
+    }
+
+    /// Whether the conditions are the same, and the action is not.
+    fn contradicts(&self, other: &Self) -> bool {
+        let within = |these: &Self, those: &Self| {
+            these
+                .conditions
+                .iter()
+                .all(|condition| those.conditions.contains(condition))
+        };
+        self.syscall == other.syscall
+            && (self.arch.is_none() || other.arch.is_none() || self.arch == other.arch)
+            && self.action != other.action
+            && !self.conditions.is_empty()
+            && within(self, other)
+            && within(other, self)
+    }
+}
+
 /// A policy file's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -141,12 +172,45 @@ impl Policy {
     /// # Errors
     /// When it is wrong (with line and column).
     pub fn parse(text: &[u8], path: &Path) -> Result<Self> {
-        parser::policy(text).map_err(|fault| Error::Policy {
+        let policy = parser::policy(text).map_err(|fault| Error::Policy {
             path: path.into(),
             line: fault.line,
             column: fault.column,
             reason: fault.reason,
-        })
+        })?;
+        policy.without_contradiction(path)?;
+        Ok(policy)
+    }
+
+    /// What libseccomp refuses as well: rules that mean nothing, and such as say two things at once.
+    fn without_contradiction(&self, path: &Path) -> Result<()> {
+        let machine = Arch::of_machine().unwrap_or_default();
+        let fault = |rule: &Rule, reason: String| Error::Policy {
+            path: path.into(),
+            line: rule.line,
+            column: 1,
+            reason,
+        };
+        let rules = self.rules.iter().filter(|rule| rule.concerns(&machine));
+        let rules: Vec<&Rule> = rules.filter(|_| self.version > 1).collect();
+        for (number, rule) in rules.iter().enumerate() {
+            if rule.action == self.default {
+                let reason = "the rule's action is the policy's default: it would have no effect";
+                return Err(fault(rule, reason.into()));
+            }
+            let indices = rule.conditions.iter().map(|condition| condition.index);
+            if indices.clone().collect::<BTreeSet<_>>().len() < indices.count() {
+                let reason = "two conditions on one argument: only one is possible in a rule";
+                return Err(fault(rule, reason.into()));
+            }
+            let before = rules[..number].iter();
+            if let Some(other) = before.rev().find(|other| rule.contradicts(other)) {
+                let line = other.line;
+                let reason = format!("line {line} has another action for the same arguments");
+                return Err(fault(rule, reason));
+            }
+        }
+        Ok(())
     }
 
     /// Whether the policy's rules ask a supervisor.
