@@ -115,6 +115,12 @@ impl Container {
             .fill_copy(copy, storage, options)
             .and_then(|()| last(copy));
         if let Err(error) = done {
+            if copy.config_file().exists() {
+                // What clone hooks have made outside, destroy hooks take away.
+                if let Err(error) = copy.run_destroy_hooks() {
+                    tracing::warn!("{error}");
+                }
+            }
             copy.undo();
             return Err(error);
         }
@@ -220,7 +226,10 @@ impl Container {
             self.copy_storage(copy, plan, options)?;
         }
         let hooks = copy.config()?.hooks.by_kind.get(&HookKind::Clone).cloned();
-        let variables = [("LXC_SRC_NAME", self.name().to_owned())];
+        let mut variables = vec![("LXC_SRC_NAME", self.name().to_owned())];
+        if let Some(path) = copy.directory_rootfs()? {
+            variables.push(("LXC_ROOTFS_MOUNT", path.display().to_string()));
+        }
         let hooks = hooks.unwrap_or_default();
         let hooks = hooks.iter().map(|script| {
             copy.hook_task(script, HookKind::Clone, &variables, &options.hook_arguments)
@@ -232,14 +241,23 @@ impl Container {
         }
     }
 
-    /// Does tasks with the root file system mounted at `lxc.rootfs.mount`.
+    /// The root file system that is a plain directory: hooks find it in its place, without a mount.
+    fn directory_rootfs(&self) -> Result<Option<PathBuf>> {
+        let rootfs = rootfs_of(self.config()?)?.filter(|rootfs| rootfs.backend == Backend::Dir);
+        Ok(rootfs.map(|rootfs| rootfs.path.into()))
+    }
+
+    /// Does tasks with the root file system mounted at `lxc.rootfs.mount`, unless it is a plain directory.
     pub(crate) fn run_mounted(&self, tasks: Vec<Task>) -> Result<()> {
         if tasks.is_empty() {
             return Ok(());
         }
         let config = self.config()?;
         let at = config.rootfs_mount();
-        let mount = rootfs_of(config)?.filter(|_| at.is_dir());
+        let mount = match self.directory_rootfs()? {
+            Some(_) => None,
+            None => rootfs_of(config)?.filter(|_| at.is_dir()),
+        };
         Ok(rlxc_storage::run(&Job {
             maps: job_maps(&config.idmap)?,
             mount: mount.map(|rootfs| (rootfs.to_string(), at)),

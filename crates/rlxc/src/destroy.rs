@@ -117,16 +117,7 @@ impl Container {
     }
 
     pub(crate) fn destroy_now(&self) -> Result<()> {
-        let config = self.config_or_default();
-        for script in config
-            .hooks
-            .by_kind
-            .get(&HookKind::Destroy)
-            .into_iter()
-            .flatten()
-        {
-            self.run_hook(script, HookKind::Destroy, &[], &[])?;
-        }
+        self.run_destroy_hooks()?;
         // From here on what is left of a destroy that is killed is removed by the next command.
         remove_file(&self.dir().join(FOREIGN))?;
         if let Some(rootfs) = rootfs_of(&self.config_or_default()).ok().flatten()
@@ -147,6 +138,25 @@ impl Container {
             let _ = mark.finish();
         }
         removed
+    }
+
+    /// Runs the destroy hooks in order, up to the first that fails.
+    pub(crate) fn run_destroy_hooks(&self) -> Result<()> {
+        let config = self.config_or_default();
+        let console = &config.console;
+        let variables: Vec<(&str, String)> = [
+            ("LXC_ROOTFS_PATH", config.rootfs.path.clone()),
+            ("LXC_CONSOLE", console.path.clone()),
+            ("LXC_CONSOLE_LOGPATH", console.logfile.clone()),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+        let scripts = config.hooks.by_kind.get(&HookKind::Destroy);
+        scripts
+            .into_iter()
+            .flatten()
+            .try_for_each(|script| self.run_hook(script, HookKind::Destroy, &variables, &[]))
     }
 
     /// The containers that need this one's storage, by `lxc_snapshots`.
