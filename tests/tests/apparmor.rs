@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use inside::{Inside, World};
 use rlxc_config::Config;
 use rlxc_monitor::Client;
-use rlxc_runtime::attach::{AttachOptions, AttachTask, arguments, attach_wait};
+use rlxc_runtime::attach::{AttachOptions, AttachTask, arguments, attach_wait, flags};
 use rlxc_tests::{Actor, Place, ok};
 
 const PROFILES: &str = "/sys/kernel/security/apparmor/profiles";
@@ -383,6 +383,68 @@ fn without_a_profile_nothing_is_confined() {
         );
         let out = inside.by_us().unwrap();
         assert!(out.contains("label unconfined"), "{profile}: {out}");
+    }
+}
+
+/// CVE-2015-1334, CVE-2025-52881: labels are not written to what only looks like /proc, in the root file system or
+/// mounted there, neither at the start nor at an attach.
+#[test]
+fn a_replaced_proc_keeps_no_label_away() {
+    let Some(world) = world("aa-fake-proc") else {
+        return;
+    };
+    if !is_loaded("lxc-container-default-cgns") {
+        println!("skipped: LXC's profiles are not loaded (package lxc)");
+        return;
+    }
+    let wanted = "lxc-container-default-cgns (enforce)";
+    let fake = |at: &Path| {
+        for process in ["self", "thread-self", "1"] {
+            fs::create_dir_all(at.join(process).join("attr/apparmor")).unwrap();
+            for file in ["exec", "current", "apparmor/exec", "apparmor/current"] {
+                fs::write(at.join(process).join("attr").join(file), "fake").unwrap();
+            }
+        }
+    };
+    let untouched = |at: &Path| {
+        let file = |process: &str| at.join(process).join("attr/apparmor/exec");
+        let processes = ["self", "thread-self", "1"];
+        processes
+            .iter()
+            .all(|process| fs::read_to_string(file(process)).unwrap() == "fake")
+    };
+    let outside = world.lxcpath.join("outside");
+    fake(&outside);
+    let bound = format!(
+        "lxc.mount.auto = proc:rw\nlxc.mount.entry = {} proc none bind 0 0",
+        outside.display()
+    );
+    for (name, config) in [("own", ""), ("bound", &bound)] {
+        let config = format!("lxc.apparmor.profile =\n{config}");
+        let inside = world.define(name, "echo $$ >/out; sleep 1000", &config, 0);
+        fake(&inside.rootfs.join("proc"));
+        let started = inside.start(true).unwrap();
+        wait_until("init runs", || label_of(started.init) == wanted);
+        let client = Client::new(&inside.lxcpath, &inside.name);
+        for (way, flags) in [
+            ("exec", flags::DEFAULT),
+            ("now", flags::DEFAULT & !flags::LSM_EXEC | flags::LSM_NOW),
+        ] {
+            let words = ["/bin/sh", "-c", "sleep 1000 & :"];
+            let task = AttachTask::Exec(arguments(&words).unwrap());
+            let options = AttachOptions {
+                flags,
+                ..AttachOptions::default()
+            };
+            let attached = attach_wait(&inside.lxcpath, name, &Config::default(), &options, task);
+            assert_eq!(attached.unwrap(), 0, "{name}, {way}");
+            assert_eq!(attached_label(started.init), wanted, "{name}, {way}");
+        }
+        client.stop().unwrap();
+        assert!(
+            untouched(&inside.rootfs.join("proc")) && untouched(&outside),
+            "{name}"
+        );
     }
 }
 

@@ -38,12 +38,13 @@ const KINDS: [&str; 7] = [
 ];
 
 /// A container with every kind of hook and script, `failing` being the kind that fails.
-fn define(world: &World, name: &str, version: u8, failing: &str) -> Inside {
+fn define(world: &World, name: &str, version: u8, failing: &str, more: &str) -> Inside {
     let script = world.lxcpath.join(format!("{name}.sh"));
     fs::write(&script, HOOK.replace("@failing@", failing)).unwrap();
     fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
     let trace = world.lxcpath.join(format!("{name}.trace"));
     fs::write(&trace, "").unwrap();
+    fs::set_permissions(&trace, PermissionsExt::from_mode(0o666)).unwrap();
     let (script, trace) = (script.display(), trace.display());
     let mut config = format!(
         "lxc.hook.version = {version}\nlxc.mount.auto = proc sys\nlxc.environment = INNER=1\nlxc.uts.name = inner\n\
@@ -51,13 +52,14 @@ fn define(world: &World, name: &str, version: u8, failing: &str) -> Inside {
          lxc.mount.entry = {script} hook none bind,create=file 0 0\n\
          lxc.net.0.type = empty\nlxc.net.0.flags = up\nlxc.net.0.script.up = {script} {trace}\n\
          lxc.net.1.type = veth\nlxc.net.1.script.up = {script} {trace}\nlxc.net.1.script.down = {script} {trace}\n\
-         lxc.hook.start = /start\n"
+         lxc.hook.start = /start\n{more}"
     );
     for kind in KINDS {
         config.push_str(&format!("lxc.hook.{kind} = {script} {trace} 'a word'\n"));
     }
     let look = "echo '== init' >> /trace; echo done";
-    let inside = world.define(name, look, &config, 0);
+    let owner = if more.contains("idmap") { 100_000 } else { 0 };
+    let inside = world.define(name, look, &config, owner);
     // LXC takes the whole value of a start hook for a path, so it can have no arguments.
     let start = inside.rootfs.join("start");
     fs::write(&start, "#!/bin/sh\nexec /bin/sh /hook /trace \"$@\"\n").unwrap();
@@ -136,19 +138,39 @@ fn hooks_are_given_the_same_as_by_lxc() {
         return;
     }
     let world = World::new("hooks");
-    for version in [0, 1] {
-        let name = format!("v{version}");
-        let inside = define(&world, &name, version, "none");
-        let (theirs, ok) = trace(&world, &name, || inside.by_lxc());
+    let maps = "lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n";
+    let other = format!("{maps}lxc.init.uid = 1000\nlxc.init.gid = 1000\n");
+    // Nobody in the container is root, and its hooks have their privileges all the same (ambient capabilities).
+    let no_root = "lxc.init.uid = 1000\nlxc.init.gid = 1000\nlxc.idmap = u 1000 100000 1\nlxc.idmap = g 1000 100000 1\n";
+    for (name, version, more) in [
+        ("v0", 0, ""),
+        ("v1", 1, ""),
+        ("mapped", 1, maps),
+        ("other", 1, &other),
+        ("no-root", 1, no_root),
+    ] {
+        let inside = define(&world, name, version, "none", more);
+        let (theirs, ok) = trace(&world, name, || inside.by_lxc());
         assert!(ok, "{theirs:#?}");
-        let (ours, ok) = trace(&world, &name, || inside.by_us());
+        let (ours, ok) = trace(&world, name, || inside.by_us());
         assert!(ok, "{}", inside.log());
         let theirs = without_leaks(theirs);
+        // With id maps LXC is started in a mount namespace of its own. Where nobody is root, LXC's hooks have no
+        // privileges.
+        let meant = |line: &String| {
+            let sets = ["CapInh", "CapPrm", "CapEff", "CapAmb"];
+            line.starts_with("mnt ") && !more.is_empty()
+                || name == "no-root" && sets.iter().any(|set| line.starts_with(set))
+        };
+        let without = |lines: Vec<String>| -> Vec<String> {
+            lines.into_iter().filter(|line| !meant(line)).collect()
+        };
+        let (theirs, ours) = (without(theirs), without(ours));
         for (number, (their, our)) in theirs.iter().zip(&ours).enumerate() {
             let before = theirs[..number]
                 .iter()
                 .rfind(|line| line.starts_with("arguments"));
-            assert_eq!(our, their, "version {version}, after {before:?}");
+            assert_eq!(our, their, "{name}, after {before:?}");
         }
         assert_eq!(theirs.len(), ours.len(), "LXC {theirs:#?}\nwe {ours:#?}");
     }
@@ -163,7 +185,7 @@ fn a_failing_hook_has_the_same_consequences_as_with_lxc() {
     let world = World::new("failing-hooks");
     for kind in KINDS.into_iter().chain(["start", "up", "down"]) {
         let name = format!("f-{kind}");
-        let inside = define(&world, &name, 1, kind);
+        let inside = define(&world, &name, 1, kind, "");
         let ran = |lines: Vec<String>| -> Vec<String> {
             lines
                 .into_iter()

@@ -97,6 +97,9 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
     if has_user || plan.namespaces.share.contains_key(&Namespace::User) {
         become_root(plan)?;
         die_with_parent(&prepared.channel)?;
+        if !Uid::current().is_root() {
+            prepared.security.raise_ambient()?;
+        }
     }
     if prepared.unshare_net {
         let step = "network namespace";

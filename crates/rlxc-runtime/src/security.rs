@@ -24,6 +24,8 @@ pub(crate) struct Prepared {
     keyring: keyring::Plan,
     label: Label,
     seccomp: Option<seccomp::Program>,
+    /// Whether all capabilities are ambient
+    ambient: bool,
 }
 
 impl Prepared {
@@ -35,6 +37,7 @@ impl Prepared {
         if config.sched_core {
             check_core_scheduling(plan)?;
         }
+        check_death_signal(plan.init.death_signal)?;
         let seccomp = seccomp::prepare(config).at(POLICIES, "lxc.seccomp.profile")?;
         let own_cgroups = plan.namespaces.clone.contains(Namespace::Cgroup);
         let label = lsm::prepare(&plan.name, &plan.lxcpath, config, own_cgroups);
@@ -43,6 +46,7 @@ impl Prepared {
             keyring: keyring::Plan::new(config),
             label: label.at(POLICIES, "label")?,
             seccomp,
+            ambient: false,
         })
     }
 
@@ -56,6 +60,20 @@ impl Prepared {
         keyring::new_session(&self.keyring).at("session keyring", "lxc.selinux.context.keyring")
     }
 
+    /// In a user namespace without root: hooks, which other users than root execute, keep the privileges.
+    pub(crate) fn raise_ambient(&mut self) -> Result<(), StartError> {
+        self.ambient = true;
+        caps::raise_all_ambient().at("capabilities", "ambient")
+    }
+
+    /// Undoes [`Self::raise_ambient`]: init has none.
+    pub(crate) fn drop_ambient(&self) -> Result<(), StartError> {
+        match self.ambient {
+            true => caps::drop_ambient().at("capabilities", "ambient"),
+            false => Ok(()),
+        }
+    }
+
     /// Whether [`Self::restrict`] needs a procfs.
     pub(crate) fn has_label(&self) -> bool {
         self.label.label.is_some()
@@ -64,6 +82,9 @@ impl Prepared {
     /// Bounding set, label for the next exec, no_new_privs: in LXC's order.
     pub(crate) fn restrict(&self, plan: &Plan, proc: Option<&Root>) -> Result<(), StartError> {
         capability::drop_bounding(self.dropped).at("capabilities", "lxc.cap")?;
+        if self.ambient {
+            caps::raise_all_ambient().at("capabilities", "lxc.cap")?;
+        }
         if let (Some(label), Some(proc)) = (&self.label.label, proc) {
             let step = "security label";
             let proc = own_directory(proc, step)?;
@@ -81,6 +102,19 @@ impl Prepared {
             Some(program) => program.load().at("seccomp", "lxc.seccomp.profile"),
             None => Ok(None),
         }
+    }
+}
+
+/// Whether there is such a signal: LXC takes any number for one.
+fn check_death_signal(number: i32) -> Result<(), StartError> {
+    const LAST: i32 = 64;
+    match number {
+        0..=LAST => Ok(()),
+        _ => Err(StartError::new(
+            POLICIES,
+            format!("lxc.monitor.signal.pdeath = {number}"),
+            format!("signals go up to {LAST}"),
+        )),
     }
 }
 

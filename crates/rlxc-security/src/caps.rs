@@ -93,22 +93,36 @@ pub fn ambient_mask() -> u64 {
     capability::get(0).map_or(0, |sets| sets.permitted & capability::bounding())
 }
 
-/// Makes all permitted capabilities inheritable and ambient, so that they survive an exec by a non-root uid inside.
-/// What the kernel refuses is left out: as in LXC this is a best effort.
+/// Makes all permitted capabilities that the bounding set has inheritable and ambient, and no others, so that they
+/// survive an exec by a non-root uid inside. What the kernel refuses is left out: as in LXC this is a best effort.
 ///
 /// # Errors
 /// When the inheritable set cannot be changed.
 pub fn raise_all_ambient() -> std::io::Result<()> {
-    let mut sets = capability::get(0)?;
-    sets.inheritable = sets.permitted;
-    capability::set(sets)?;
     let wanted = ambient_mask();
+    // What is no longer inheritable is no longer ambient either.
+    capability::set(capability::Sets {
+        inheritable: wanted,
+        ..capability::get(0)?
+    })?;
     for number in (0..64u8).filter(|number| wanted >> number & 1 == 1) {
         if capability::raise_ambient(1 << number).is_err() {
             break;
         }
     }
     Ok(())
+}
+
+/// Undoes [`raise_all_ambient`]: what is executed next as another user than root has no capabilities.
+///
+/// # Errors
+/// When the sets cannot be changed.
+pub fn drop_ambient() -> std::io::Result<()> {
+    capability::clear_ambient()?;
+    capability::set(capability::Sets {
+        inheritable: 0,
+        ..capability::get(0)?
+    })
 }
 
 #[cfg(test)]

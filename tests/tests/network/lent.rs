@@ -9,6 +9,46 @@ use rlxc_tests::{Actor, Place, ok, peer, run, said, skipped};
 use super::{inside, ip, links, own_network};
 
 #[test]
+fn a_lent_link_is_lent_again_across_a_reboot_from_inside() {
+    let Some(place) = own_network(Actor::Root) else {
+        return;
+    };
+    ip("link add pr0 type veth peer name pr1");
+    ip("link set pr0 mtu 1450 address 00:16:3e:aa:aa:02");
+    let (before, name) = (links(), "rlxc-net-lent");
+    place.create(
+        name,
+        "lxc.net.0.type = phys\nlxc.net.0.link = pr0\nlxc.net.0.name = wan0\nlxc.net.0.mtu = 1300\n\
+         lxc.net.0.flags = up\nlxc.net.0.ipv4.address = 10.8.0.5/24\n",
+    );
+    ok(&place.rlxc("start", &["-n", name]));
+    for _ in 0..3 {
+        let shown = inside(&place, name, "addr show wan0");
+        for word in ["mtu 1300", "00:16:3e:aa:aa:02", "10.8.0.5/24"] {
+            assert!(shown.contains(word), "{word}: {shown}");
+        }
+        assert!(!links().contains(&"pr0".to_owned()), "{:?}", links());
+        let info = |what: &str| said(&place.rlxc("info", &["-n", name, what, "-H"]));
+        let first = info("-p");
+        let reboot = ["-n", name, "--", "/bin/busybox", "reboot", "-f"];
+        let _ = place.rlxc("attach", &reboot);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        // Between the two there is none.
+        while info("-s").trim() != "RUNNING" || info("-p") == first {
+            assert!(Instant::now() < deadline, "no reboot");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    ok(&place.rlxc("stop", &["-k", "-n", name]));
+    assert_eq!(links(), before);
+    let shown = ip("link show pr0");
+    assert!(
+        shown.contains("mtu 1450") && shown.contains("00:16:3e:aa:aa:02"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn a_lent_link_comes_back_as_it_was_also_after_a_killed_monitor() {
     // A killed monitor leaves its cgroups.
     let _left = rlxc_tests::cgroups::Left::of("rlxc-net-phys").with_processes();

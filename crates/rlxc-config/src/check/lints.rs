@@ -6,6 +6,7 @@ use super::{CheckOptions, Checker, Diagnostic, Place, Severity};
 use crate::MountEntry;
 use crate::config::{IdKind, NicKind};
 use crate::mount_entry::mount_flag;
+use crate::signal::Signal;
 
 pub(super) fn run(checker: &mut Checker, options: CheckOptions) {
     let mut found = Vec::new();
@@ -15,6 +16,7 @@ pub(super) fn run(checker: &mut Checker, options: CheckOptions) {
     lint.networks(&mut found);
     lint.mounts(&mut found);
     lint.pairs(&mut found);
+    lint.signals(&mut found);
     if options.host {
         lint.host(&mut found);
     }
@@ -285,6 +287,28 @@ impl<'a> Lint<'a> {
                 .path
                 .as_ref()
                 .is_some_and(|path| target.starts_with(path.as_str()))
+    }
+
+    /// Numbers that LXC takes, and no kernel.
+    fn signals(&self, found: &mut Found) {
+        const LAST: i32 = 64;
+        for (key, severity) in [
+            ("lxc.signal.halt", Severity::Warning),
+            ("lxc.signal.reboot", Severity::Warning),
+            ("lxc.signal.stop", Severity::Warning),
+            // The start itself would fail.
+            ("lxc.monitor.signal.pdeath", Severity::Error),
+        ] {
+            let Some(place) = self.last(key) else {
+                continue;
+            };
+            if let Ok(Signal(number)) = Signal::parse(place.value())
+                && number > LAST
+            {
+                let message = format!("there is no signal {number}: they go up to {LAST}");
+                found.push(place.about_value(severity, "no-signal", message, None));
+            }
+        }
     }
 
     /// Keys that need or exclude each other.

@@ -75,6 +75,9 @@ lxc.mount.entry = /does/not/exist mnt none bind 0 0
 lxc.net.0.type = macvlan
 lxc.cgroup.dir.monitor = a
 lxc.apparmor.raw = deny /x r,
+lxc.signal.stop = 999
+lxc.monitor.signal.pdeath = 65
+lxc.signal.halt = 64
 ";
     let found: Vec<_> = codes(text)
         .into_iter()
@@ -87,9 +90,12 @@ lxc.apparmor.raw = deny /x r,
         (6, "no-link"),
         (7, "incomplete"),
         (8, "no-effect"),
+        (9, "no-signal"),
+        (10, "no-signal"),
     ] {
         assert!(found.contains(&expected), "{expected:?} in {found:?}");
     }
+    assert!(!found.contains(&(11, "no-signal")), "{found:?}");
 }
 
 #[test]

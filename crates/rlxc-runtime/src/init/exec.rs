@@ -141,6 +141,7 @@ fn become_init(prepared: &Prepared<'_>, terminals: Terminals) -> Result<Next> {
         .map(|(name, value)| text(&format!("{name}={value}")));
     let variables = variables.collect::<Result<Vec<CString>>>()?;
     take_ids(plan)?;
+    prepared.security.drop_ambient()?;
     if plan.init.death_signal != 0 {
         rlxc_sys::process::set_death_signal(plan.init.death_signal)
             .at("lxc.monitor.signal.pdeath", plan.init.death_signal)?;

@@ -16,7 +16,15 @@ use crate::root::Root;
 /// Keeps mounts made here from reaching the host.
 pub(crate) fn make_slave() -> Result<()> {
     let flags = MsFlags::MS_SLAVE | MsFlags::MS_REC;
-    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).at("mount namespace", "/")
+    let made = mount(None::<&str>, "/", None::<&str>, flags, None::<&str>);
+    made.at("mount namespace", "/").map_err(|error| match made {
+        // Nor could it be pivoted away from.
+        Err(nix::errno::Errno::EINVAL) => error.remedy(
+            "the root directory of this process is not a mount point, as after a chroot: bind that directory on itself \
+             (mount --bind DIR DIR) before the chroot",
+        ),
+        _ => error,
+    })
 }
 
 /// Attaches the rootfs at `lxc.rootfs.mount`; without one the host's tree is the root.
