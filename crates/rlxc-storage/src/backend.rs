@@ -24,7 +24,8 @@ mod zfs;
 pub(crate) use block::Guess;
 pub use lvm::rests_on_original;
 pub(crate) use overlay::{is_initial_user_namespace, make_dir, overwrite as overwrite_in_overlay};
-pub use zfs::{release_clones, set_place};
+pub(crate) use zfs::parted;
+pub use zfs::{forget_copy, release_clones, set_place};
 
 /// The size of a new volume for which none is given.
 pub const DEFAULT_SIZE: u64 = 1 << 30;

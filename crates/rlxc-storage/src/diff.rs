@@ -12,7 +12,7 @@ use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 use serde::{Deserialize, Serialize};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, parted};
 use crate::error::{Error, Result};
 use crate::mounted::Options;
 use crate::rootfs::Rootfs;
@@ -56,7 +56,7 @@ pub fn diff_trees(old: &OwnedFd, new: &OwnedFd) -> Result<Vec<Change>> {
             .map(Spot::top)
             .map_err(Error::at("open", "/"))
     };
-    walk(spot(old)?, spot(new)?, Scope::All)
+    walk(spot(old)?, spot(new)?, Scope::All, None)
 }
 
 /// As [`diff_trees`], for two root file systems. Of overlays on the same lower directories only what either of them
@@ -71,6 +71,11 @@ pub(crate) fn diff(old: &Rootfs, new: &Rootfs, mapped: bool) -> Result<Vec<Chang
     };
     let (before, after) = (old.mount(&reading)?, new.mount(&reading)?);
     let (from, to) = (before.top()?, after.top()?);
+    let parted = match (old.backend, new.backend) {
+        (Backend::Btrfs, Backend::Btrfs) => related(&from, &to).map(|(_, born)| born),
+        (Backend::Zfs, Backend::Zfs) => parted(old, new),
+        _ => None,
+    };
     let scope = match (old.backend, new.backend) {
         (Backend::Overlay, Backend::Overlay) => {
             let ((lower, upper), (other, other_upper)) = (old.layers()?, new.layers()?);
@@ -89,19 +94,25 @@ pub(crate) fn diff(old: &Rootfs, new: &Rootfs, mapped: bool) -> Result<Vec<Chang
         },
         _ => Scope::All,
     };
-    walk(Spot::top(from), Spot::top(to), scope)
+    walk(Spot::top(from), Spot::top(to), scope, parted)
+}
+
+/// If one of two btrfs subvolumes was made as a snapshot of the other: in which transaction, and when.
+fn related(old: &OwnedFd, new: &OwnedFd) -> Option<(u64, i64)> {
+    use rlxc_sys::btrfs::subvolume;
+    let (old, new) = (subvolume(old).ok()?, subvolume(new).ok()?);
+    match (old.parent == new.uuid, new.parent == old.uuid) {
+        (true, _) => Some((old.made, old.born)),
+        (_, true) => Some((new.made, new.born)),
+        _ => None,
+    }
 }
 
 /// What was touched since one of two btrfs subvolumes was made as a snapshot of the other. `None`: it was not, or that
 /// cannot be found out: then all is compared.
 fn touched(old: &OwnedFd, new: &OwnedFd) -> Option<Touched> {
     use rlxc_sys::btrfs;
-    let both = (btrfs::subvolume(old).ok()?, btrfs::subvolume(new).ok()?);
-    let since = match both {
-        (old, new) if old.parent == new.uuid => old.made,
-        (old, new) if new.parent == old.uuid => new.made,
-        _ => return None,
-    };
+    let (since, _) = related(old, new)?;
     let mut touched = Touched::default();
     for side in [old, new] {
         // Subvolumes within have transactions of their own.
@@ -122,7 +133,8 @@ fn touched(old: &OwnedFd, new: &OwnedFd) -> Option<Touched> {
     Some(touched)
 }
 
-fn walk(old: Spot, new: Spot, scope: Scope) -> Result<Vec<Change>> {
+/// `parted`: when one side was made out of the other, sharing its inodes, in seconds.
+fn walk(old: Spot, new: Spot, scope: Scope, parted: Option<i64>) -> Result<Vec<Change>> {
     let mut changes = Vec::new();
     let mut stack = vec![(PathBuf::from("/"), old, new, scope)];
     while let Some((path, old, new, scope)) = stack.pop() {
@@ -151,7 +163,10 @@ fn walk(old: Spot, new: Spot, scope: Scope) -> Result<Vec<Change>> {
                 continue;
             };
             let touched = here.is_touched(&below);
-            if differs(&pair, name, was, stat, touched).map_err(Error::at("compare", &below))? {
+            // In the very second when the sides parted an inode may have been changed with no other time to show.
+            let settled = !touched && parted.is_some_and(|at| stat.st_ctime < at - 1);
+            let how = (touched, settled);
+            if differs(&pair, name, was, stat, how).map_err(Error::at("compare", &below))? {
                 push(&mut changes, ChangeKind::Changed, &path, name);
             }
             if kind(was) != SFlag::S_IFDIR || kind(stat) != SFlag::S_IFDIR {
@@ -216,13 +231,12 @@ fn differs(
     name: &OsStr,
     was: &FileStat,
     is: &FileStat,
-    touched: bool,
+    (touched, settled): (bool, bool),
 ) -> std::result::Result<bool, Errno> {
     let (old, new) = (&*pair.old, &*pair.new);
     let identity = |s: &FileStat| (s.st_ino, s.st_ctime, s.st_ctime_nsec, s.st_size, s.st_mode);
-    if identity(was) == identity(is) && is.st_ctime_nsec != 0 && !touched {
+    if settled && identity(was) == identity(is) {
         // In a snapshot of a btrfs or ZFS the entry itself is older than the snapshot: nothing has touched it since.
-        // Where times are whole seconds, a change in the same second would not show.
         return Ok(false);
     }
     let rights = |s: &FileStat| (s.st_mode, s.st_uid, s.st_gid);

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io::{BufRead, BufReader, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -144,6 +144,11 @@ pub struct Job {
     pub progress: Option<Arc<Progress>>,
     /// The worker tells how far it is
     pub report: bool,
+    /// A lock that lasts as long as the worker and what it runs, even when the caller is killed
+    #[serde(skip)]
+    pub held: Option<Arc<std::fs::File>>,
+    /// The worker's parent, with which it ends; set when the job is run
+    pub caller: i32,
 }
 
 /// How a job went, or how far it is.
@@ -203,10 +208,12 @@ fn run_worker(job: &Job, found: &mut Vec<Change>) -> Result<()> {
     let wanted = progress.wanted.load(std::sync::atomic::Ordering::Relaxed);
     let job = Job {
         report: wanted,
+        caller: nix::unistd::getpid().as_raw(),
         ..job.clone()
     };
     let json = serde_json::to_string(&job).map_err(|e| failed(e.to_string()))?;
-    let (child, reader) = start_worker(&program, &json, &failed)?;
+    let held = job.held.as_deref().map(AsFd::as_fd);
+    let (child, reader) = start_worker(&program, &json, held, &failed)?;
     progress.set_worker(child);
     let mut outcome = Err(failed("ended without a result".to_owned()));
     for line in BufReader::new(reader).lines() {
@@ -244,6 +251,7 @@ fn run_worker(job: &Job, found: &mut Vec<Change>) -> Result<()> {
 fn start_worker(
     program: &Program,
     json: &str,
+    held: Option<BorrowedFd<'_>>,
     failed: &dyn Fn(String) -> Error,
 ) -> Result<(i32, std::io::PipeReader)> {
     let (reader, writer) = std::io::pipe().map_err(|e| failed(e.to_string()))?;
@@ -271,7 +279,8 @@ fn start_worker(
     });
     let environment: Vec<_> = environment.collect();
     let executed = program.loader.unwrap_or(&path);
-    let child = rlxc_sys::process::spawn(executed, &argv, &environment, &[writer.as_fd()])
+    let inherited: Vec<_> = held.into_iter().chain([writer.as_fd()]).collect();
+    let child = rlxc_sys::process::spawn(executed, &argv, &environment, &inherited)
         .map_err(|e| failed(e.to_string()))?;
     Ok((child, reader))
 }

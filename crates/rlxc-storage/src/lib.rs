@@ -15,8 +15,8 @@ mod tool;
 mod walk;
 
 pub use backend::{
-    Backend, Capabilities, DEFAULT_SIZE, Place, Specs, best, release_clones, rests_on_original,
-    set_place,
+    Backend, Capabilities, DEFAULT_SIZE, Place, Specs, best, forget_copy, release_clones,
+    rests_on_original, set_place,
 };
 pub use copy::{Progress, copy_between, copy_tree, count_tree};
 pub use diff::{Change, ChangeKind, diff_trees};

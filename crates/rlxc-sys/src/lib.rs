@@ -9,6 +9,7 @@ pub mod btrfs;
 pub mod capability;
 pub mod carried;
 pub mod child;
+pub mod clock;
 pub mod exec;
 pub mod fork;
 pub mod fs;

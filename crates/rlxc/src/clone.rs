@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 use rlxc_config::{Document, HookKind, IdMap};
+use rlxc_monitor::lock::DiskLock;
 use rlxc_storage::{Backend, Job, Place, Progress, Rootfs, Shift, Specs, Task};
 
 use crate::container::Container;
-use crate::create::{job_maps, maps_for, rootfs_of, specs_at};
-use crate::destroy::{read_pairs, write_pairs};
+use crate::create::{SOURCE, job_maps, maps_for, rootfs_of, specs_at};
+use crate::destroy::{count_dependant, lock_list, read_pairs, remove_file, write_pairs};
 use crate::error::{Error, Result};
 
 mod ids;
@@ -77,10 +78,18 @@ impl Container {
                 "a copy needs another name or lxcpath",
             ));
         }
-        let _ours = self.lock()?;
-        let _theirs = copy.lock()?;
+        let _both = self.lock_both(&copy)?;
         self.copy_locked(&mut copy, options)?;
         Ok(copy)
+    }
+
+    /// The locks of two containers, always in the same order: two commands for the same two never wait for each other.
+    pub(crate) fn lock_both(&self, other: &Self) -> Result<[DiskLock; 2]> {
+        let (first, second) = match self.dir() < other.dir() {
+            true => (self, other),
+            false => (other, self),
+        };
+        Ok([first.lock()?, second.lock()?])
     }
 
     pub(crate) fn copy_locked(&self, copy: &mut Self, options: &CopyOptions) -> Result<()> {
@@ -124,7 +133,8 @@ impl Container {
             copy.undo();
             return Err(error);
         }
-        Ok(partial.finish()?)
+        partial.finish()?;
+        remove_file(&copy.dir().join(SOURCE))
     }
 
     /// The type of the copy's storage, as LXC chooses it.
@@ -153,7 +163,9 @@ impl Container {
         let wanted = self.choose_backend(copy, source.backend, options)?;
         let over_dir = (source.backend, wanted) == (Backend::Dir, Backend::Overlay);
         let can_share = over_dir || (source.backend == wanted && wanted.can_snapshot());
-        let share = options.snapshot && can_share;
+        // A snapshot (or what is restored from one) must not end with what it was taken of.
+        let stands_alone = !options.maybe_snapshot || !rlxc_storage::rests_on_original(&source)?;
+        let share = options.snapshot && can_share && (over_dir || stands_alone);
         let refused = |text: String| Err(Error::refused(Errno::EOPNOTSUPP, text));
         if options.snapshot && !can_share && !options.maybe_snapshot {
             return refused(format!(
@@ -293,6 +305,10 @@ impl Container {
                 text: copy.name().to_owned(),
             });
         }
+        if plan.source.backend == Backend::Zfs {
+            let file = dir.join(SOURCE);
+            std::fs::write(&file, plan.source.to_string()).map_err(Error::path("write", &file))?;
+        }
         let maps = maps_for(&plan.target, &self.config()?.idmap)?;
         rlxc_storage::run(&Job {
             maps,
@@ -346,9 +362,15 @@ impl Container {
         if on.is_empty() {
             return Ok(());
         }
+        // The copy's own list first: by it the others are cleaned when this is interrupted.
+        write_pairs(&copy.dir().join("lxc_rdepends"), &on)?;
         let own = pair(copy);
         for (path, name) in &on {
             let file = PathBuf::from(path).join(name).join("lxc_snapshots");
+            let _lock = lock_list(&file)?;
+            if count_dependant(&file, true)? {
+                continue;
+            }
             let mut pairs = read_pairs(&file)?;
             let there = file.parent().is_some_and(Path::is_dir);
             if there && !pairs.contains(&own) {
@@ -356,7 +378,7 @@ impl Container {
                 write_pairs(&file, &pairs)?;
             }
         }
-        write_pairs(&copy.dir().join("lxc_rdepends"), &on)
+        Ok(())
     }
 
     /// Hook programs and the fstab that lie in the original's directory.

@@ -59,7 +59,7 @@ impl Container {
             }
         }
         let partial = self.begin()?;
-        if let Err(error) = self.fill(options, template.as_deref()) {
+        if let Err(error) = self.fill(options, template.as_deref(), &partial) {
             self.undo();
             return Err(error);
         }
@@ -129,13 +129,18 @@ impl Container {
         }
     }
 
-    fn fill(&mut self, options: &CreateOptions, template: Option<&Path>) -> Result<()> {
+    fn fill(
+        &mut self,
+        options: &CreateOptions,
+        template: Option<&Path>,
+        partial: &Partial,
+    ) -> Result<()> {
         let Some(template) = template else {
             return self.save_unlocked();
         };
         let rootfs = self.make_storage(options)?;
         self.give_to_mapped_root(&rootfs)?;
-        self.run_template(options, template, &rootfs)?;
+        self.run_template(options, template, &rootfs, partial)?;
         self.put_header(options, template)?;
         self.document = None;
         self.load_config(None)
@@ -209,6 +214,13 @@ impl Container {
             }
             self.document = old;
             return Err(error.into());
+        }
+        // Be the storage there or elsewhere: LXC has a place for it in the container's directory.
+        let usual = self.dir().join("rootfs");
+        if !usual.exists() {
+            use std::os::unix::fs::DirBuilderExt;
+            let made = std::fs::DirBuilder::new().mode(0o755).create(&usual);
+            made.map_err(Error::path("make", &usual))?;
         }
         Ok(rootfs)
     }
@@ -287,6 +299,7 @@ impl Container {
         options: &CreateOptions,
         template: &Path,
         rootfs: &Rootfs,
+        partial: &Partial,
     ) -> Result<()> {
         let config = self.config()?;
         // A directory needs no mount: the template writes where the files will stay.
@@ -320,7 +333,10 @@ impl Container {
             environment: Vec::new(),
             quiet: options.quiet,
         };
+        // As with LXC a template that outlives us still counts as making the container: nobody cleans up around it.
+        let held = partial.file().try_clone().ok().map(Arc::new);
         Ok(rlxc_storage::run(&Job {
+            held,
             maps,
             mount,
             tasks: vec![task],
@@ -359,6 +375,9 @@ impl Container {
 
 /// Marks, in a container that is being made, that its root file system was there before.
 pub(crate) const FOREIGN: &str = "partial.foreign";
+
+/// Says, in a copy that is being made, of what: there may be something to be taken back over there.
+pub(crate) const SOURCE: &str = "partial.source";
 
 /// What the backend has to know besides what the user chose: data sets have their place in the file system.
 pub(crate) fn specs_at(place: &Place<'_>, backend: Backend, specs: &Specs) -> Specs {

@@ -1,16 +1,18 @@
 //! Removing a container: refusals, hooks, storage, directory.
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::geteuid;
 use rlxc_config::HookKind;
 use rlxc_monitor::lock::Partial;
-use rlxc_storage::{Job, Task};
+use rlxc_storage::{Job, Rootfs, Task};
 
 use crate::container::Container;
-use crate::create::{FOREIGN, job_maps, rootfs_of};
+use crate::create::{FOREIGN, SOURCE, job_maps, rootfs_of};
 use crate::error::{Error, Result};
 
 impl Container {
@@ -48,6 +50,7 @@ impl Container {
         }
         self.must_be_stopped()?;
         self.take_back_links();
+        self.clean_snapshots();
         if snapshots_matter && !self.snapshots()?.is_empty() {
             let names: Vec<String> = self.snapshots()?.into_iter().map(|s| s.name).collect();
             let message = format!("{} has snapshots: {}", self.name(), names.join(", "));
@@ -68,10 +71,12 @@ impl Container {
             let others = needed_by.into_iter().filter(|name| !own.contains(name));
             dependants.extend(others.map(PathBuf::from));
         }
-        if !dependants.is_empty() {
+        let unnamed = unnamed_dependants(&self.dir().join("lxc_snapshots"))?;
+        if !dependants.is_empty() || unnamed.is_some() {
             let names: Vec<_> = dependants
                 .iter()
                 .map(|path| path.display().to_string())
+                .chain(unnamed)
                 .collect();
             let message = format!("{} has clones: {}", self.name(), names.join(", "));
             return Err(Error::Refused {
@@ -171,6 +176,11 @@ impl Container {
             .collect())
     }
 
+    /// Removes the container's directory if there is nothing in it: a command that made it was killed at once.
+    pub fn remove_empty(&self) {
+        remove_empty_dir(&self.dir());
+    }
+
     /// Removes everything; no question is asked. What is not there is no error.
     pub(crate) fn remove_storage_and_dir(&self) -> Result<()> {
         let config = self.config_or_default();
@@ -205,6 +215,11 @@ impl Container {
             tasks,
             ..Job::default()
         })?;
+        if let Ok(source) = std::fs::read_to_string(dir.join(SOURCE))
+            && let (Ok(source), Ok(Some(copy))) = (Rootfs::parse(&source), rootfs_of(&config))
+        {
+            rlxc_storage::forget_copy(&source, &copy);
+        }
         self.forget_dependences()?;
         // Last of all, by the caller, who owns it.
         Ok(rlxc_storage::remove_tree(&dir)?)
@@ -214,6 +229,10 @@ impl Container {
     pub(crate) fn forget_dependences(&self) -> Result<()> {
         for (path, name) in read_pairs(&self.dir().join("lxc_rdepends"))? {
             let file = PathBuf::from(path).join(name).join("lxc_snapshots");
+            let _lock = lock_list(&file)?;
+            if count_dependant(&file, false)? {
+                continue;
+            }
             let mut pairs = read_pairs(&file)?;
             let own = self.lxcpath().to_string_lossy().into_owned();
             pairs.retain(|(path, name)| !(*path == own && name == self.name()));
@@ -301,6 +320,59 @@ pub(crate) fn remove_empty_dir(dir: &Path) {
     let _ = std::fs::remove_dir(dir);
 }
 
+/// Keeps others from changing a list between its being read and written. The last lock that is taken, so that nobody
+/// who holds it waits for another one; `None`: there is no such container.
+pub(crate) fn lock_list(file: &Path) -> Result<Option<Flock<File>>> {
+    let dir = file.parent().unwrap_or(Path::new("/"));
+    let opened = match File::open(dir) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::path("open", dir)(error)),
+    };
+    match Flock::lock(opened, FlockArg::LockExclusive) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, errno)) => Err(Error::path("lock", dir)(errno)),
+    }
+}
+
+/// LXC's old form of `lxc_snapshots`, a number, or what it does not understand: dependants that are not named. They
+/// count all the same; `None`: there are none of these.
+pub(crate) fn unnamed_dependants(file: &Path) -> Result<Option<String>> {
+    if !read_pairs(file)?.is_empty() {
+        return Ok(None);
+    }
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::path("read", file)(error)),
+    };
+    let shown = file.display();
+    Ok(match (text.trim().parse::<u64>(), text.is_empty()) {
+        (_, true) | (Ok(0), _) => None,
+        (Ok(count), _) => Some(format!("{count} whose names {shown} does not tell")),
+        (Err(_), _) => Some(format!("those in {shown}, which has an unknown form")),
+    })
+}
+
+/// One dependant more, or less, in a list of LXC's old form, which is a number. Whether it has that form.
+pub(crate) fn count_dependant(file: &Path, more: bool) -> Result<bool> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let Ok(count) = text.trim().parse::<u64>() else {
+        return Ok(false);
+    };
+    if count == 0 {
+        // Nobody is counted any more: from now on they are named.
+        remove_file(file)?;
+        return Ok(false);
+    }
+    let count = match more {
+        true => count.saturating_add(1),
+        false => count - 1,
+    };
+    write_list(file, &format!("{count}\n"))?;
+    Ok(true)
+}
+
 /// Pairs of lines: lxcpath, name. A missing file is an empty one; LXC's old form, a number, names no one.
 pub(crate) fn read_pairs(file: &Path) -> Result<Vec<(String, String)>> {
     let text = match std::fs::read_to_string(file) {
@@ -317,7 +389,10 @@ pub(crate) fn read_pairs(file: &Path) -> Result<Vec<(String, String)>> {
 
 pub(crate) fn write_pairs(file: &Path, pairs: &[(String, String)]) -> Result<()> {
     let lines = pairs.iter().map(|(path, name)| format!("{path}\n{name}\n"));
-    let text: String = lines.collect();
+    write_list(file, &lines.collect::<String>())
+}
+
+fn write_list(file: &Path, text: &str) -> Result<()> {
     // Beside it first: a reader sees the old list or the new one.
     let new = file.with_extension("new");
     std::fs::write(&new, text).map_err(Error::path("write", &new))?;

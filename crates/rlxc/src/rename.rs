@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::clone::{CopyOptions, rewrite};
 use crate::container::Container;
 use crate::create::{maps_for, rootfs_of, specs_at};
-use crate::destroy::{read_pairs, remove_file, write_pairs};
+use crate::destroy::{lock_list, read_pairs, remove_file, unnamed_dependants, write_pairs};
 use crate::error::{Error, Result};
 
 /// In the container's directory, as long as a renaming is not complete.
@@ -43,7 +43,9 @@ impl Container {
                 lxcpath: self.lxcpath().to_owned(),
             });
         }
-        if !self.snapshots()?.is_empty() || !self.dependants()?.is_empty() {
+        let unnamed = unnamed_dependants(&self.dir().join("lxc_snapshots"))?;
+        let needed = !self.dependants()?.is_empty() || unnamed.is_some();
+        if !self.snapshots()?.is_empty() || needed {
             let message = format!("container {} has snapshots or clones", self.name());
             return Err(Error::refused(Errno::EBUSY, message));
         }
@@ -113,10 +115,10 @@ impl Container {
                 "a container needs another name",
             ));
         }
-        let _ours = self.lock()?;
-        let _theirs = new.lock()?;
+        let _both = self.lock_both(new)?;
         self.must_be_stopped()?;
         new.clean_leftover()?;
+        new.remove_empty();
         if new.dir().exists() {
             let message = format!("{} exists already", new.dir().display());
             return Err(Error::refused(Errno::EEXIST, message));
@@ -182,6 +184,7 @@ impl Container {
         let own = self.lxcpath().to_string_lossy().into_owned();
         for (path, name) in read_pairs(&self.dir().join("lxc_rdepends"))? {
             let file = Path::new(&path).join(name).join("lxc_snapshots");
+            let _lock = lock_list(&file)?;
             let mut pairs = read_pairs(&file)?;
             for pair in &mut pairs {
                 if pair.0 == own && pair.1 == journal.old {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::clone::CopyOptions;
 use crate::container::Container;
 use crate::create::{job_maps, rootfs_of};
-use crate::destroy::{remove_empty_dir, remove_file};
+use crate::destroy::{remove_empty_dir, remove_file, unnamed_dependants};
 use crate::error::{Error, Result};
 use crate::rename::write_whole;
 
@@ -23,8 +23,9 @@ const FINAL_CONFIG: &str = "config.final";
 /// What takes whose place.
 #[derive(Debug, Serialize, Deserialize)]
 struct Journal {
-    /// The root file system until now
-    old: String,
+    /// The root file system until now, if it goes although nothing takes its very place
+    #[serde(default)]
+    gone: Option<String>,
     /// The restored one, where it was put together
     staged: String,
     /// And where it belongs
@@ -86,8 +87,16 @@ impl Container {
         let _lock = self.lock()?;
         self.must_be_stopped()?;
         let dependants = self.dependants()?;
-        if !dependants.is_empty() && old.backend != Backend::Overlay {
-            let names: Vec<_> = dependants.iter().map(|d| d.display().to_string()).collect();
+        let unnamed = unnamed_dependants(&self.dir().join("lxc_snapshots"))?;
+        // The clones of a data set can be made independent of it; a volume takes its snapshots with it.
+        let snapshots = match old.backend {
+            Backend::Lvm => old.needed_by()?,
+            _ => Vec::new(),
+        };
+        let needed = !dependants.is_empty() || unnamed.is_some() || !snapshots.is_empty();
+        if needed && old.backend != Backend::Overlay {
+            let names = dependants.iter().map(|d| d.display().to_string());
+            let names: Vec<_> = names.chain(unnamed).chain(snapshots).collect();
             let message = format!("{} has clones: {}", self.name(), names.join(", "));
             return Err(Error::refused(Errno::EBUSY, message));
         }
@@ -147,11 +156,27 @@ impl Container {
             _ => &[],
         };
         Ok(Journal {
-            old: old.to_string(),
+            gone: self.is_apart(old).then(|| old.to_string()),
             staged: staged.to_string(),
             place: place.to_string(),
             parts: parts.iter().map(|part| (*part).to_owned()).collect(),
         })
+    }
+
+    /// Whether a root file system is the container's, but neither lies in its directory nor the other way round: what is
+    /// restored comes to lie in the directory, and the old one ends, as with LXC.
+    fn is_apart(&self, rootfs: &Rootfs) -> bool {
+        let managed = self.config_or_default().rootfs.managed;
+        let whole = |path: &Path| std::fs::canonicalize(path).ok();
+        match (
+            rootfs.own_path().as_deref().and_then(whole),
+            whole(&self.dir()),
+        ) {
+            (Some(path), Some(dir)) => {
+                managed && !path.starts_with(&dir) && !dir.starts_with(&path)
+            }
+            _ => false,
+        }
     }
 
     /// Every step may have been done already.
@@ -190,6 +215,15 @@ impl Container {
         let config = fresh.join(FINAL_CONFIG);
         if config.exists() {
             moved(&config, self.config_file())?;
+        }
+        if let Some(gone) = &journal.gone {
+            rlxc_storage::run(&Job {
+                maps: maps.clone(),
+                tasks: vec![Task::Destroy {
+                    rootfs: gone.clone(),
+                }],
+                ..Job::default()
+            })?;
         }
         // Nothing of the copy is left where its own configuration says.
         remove_file(&fresh.join("config"))?;

@@ -126,7 +126,7 @@ impl Container {
         let _theirs = copy.lock()?;
         let taken = self.copy_finished_by(&mut copy, &options, |copy| {
             let file = copy.dir().join("ts");
-            std::fs::write(&file, now()?).map_err(Error::path("write", &file))?;
+            std::fs::write(&file, now()).map_err(Error::path("write", &file))?;
             if let Some(from) = comment {
                 let to = copy.dir().join("comment");
                 std::fs::copy(from, to).map_err(Error::path("copy", from))?;
@@ -135,6 +135,20 @@ impl Container {
         });
         taken.inspect_err(|_| remove_empty_dir(&place))?;
         Ok(number)
+    }
+
+    /// Removes what a killed command left of snapshots that it was taking or removing.
+    pub(crate) fn clean_snapshots(&self) {
+        let place = self.snapshot_path();
+        for entry in std::fs::read_dir(&place).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if let Some(name) = name.to_str()
+                && let Ok(snapshot) = Self::without_config(name, Some(&place))
+            {
+                snapshot.recover();
+                snapshot.remove_empty();
+            }
+        }
     }
 
     pub(crate) fn open_snapshot(&self, name: &str) -> Result<Self> {
@@ -187,6 +201,7 @@ impl Container {
     /// # Errors
     /// As [`Container::destroy`].
     pub fn destroy_all_snapshots(&self) -> Result<()> {
+        self.clean_snapshots();
         let all = self.snapshots()?;
         all.iter()
             .try_for_each(|snapshot| self.destroy_snapshot(&snapshot.name))?;
@@ -195,13 +210,8 @@ impl Container {
     }
 }
 
-/// The local time as LXC writes it; date(1) knows the time zone's rules.
-fn now() -> Result<String> {
-    let output = std::process::Command::new("date")
-        .arg("+%Y:%m:%d %H:%M:%S")
-        .output();
-    let output = output.map_err(Error::path("run", "date"))?;
-    Ok(String::from_utf8_lossy(&output.stdout)
-        .trim_end()
-        .to_owned())
+/// The local time as LXC writes it.
+fn now() -> String {
+    let [year, month, day, hour, minute, second] = rlxc_sys::clock::local_now().unwrap_or_default();
+    format!("{year}:{month:02}:{day:02} {hour:02}:{minute:02}:{second:02}")
 }

@@ -23,6 +23,7 @@ impl Run for Destroy {
         let mut container = context.container(&mut self.words)?;
         context.check_control(&container)?;
         if !container.is_defined() {
+            container.remove_empty();
             return Err(Failure::new("Container is not defined"));
         }
         if container.is_running() {

@@ -57,6 +57,9 @@ impl Terminals {
 pub(super) fn set_up(setup: &Setup<'_>, host_console: Option<Pty>) -> Result<Terminals> {
     let plan = &setup.plan.terminals;
     let mut terminals = Terminals::default();
+    // Without a root file system of its own the container's instance hides the host's.
+    let host_node = host_console.as_ref().map(host_node).transpose();
+    let host_node = host_node.at("terminals", "/dev/console")?;
     let devpts = if plan.devpts_max > 0 {
         Some(mount_devpts(setup)?)
     } else {
@@ -72,11 +75,15 @@ pub(super) fn set_up(setup: &Setup<'_>, host_console: Option<Pty>) -> Result<Ter
         }
     }
     terminals.console = terminals.console.or(host_console);
+    let nodes = Nodes {
+        devpts: devpts.as_ref(),
+        console: host_node,
+    };
     if let Some(pty) = &terminals.console {
-        bind(setup, devpts.as_ref(), pty, "console")?;
+        bind(setup, &nodes, pty, "console")?;
     }
     for (number, pty) in (1..).zip(&terminals.ttys) {
-        bind(setup, devpts.as_ref(), pty, &format!("tty{number}"))?;
+        bind(setup, &nodes, pty, &format!("tty{number}"))?;
     }
     if let Some(devpts) = devpts {
         if !plan.devpts_stays {
@@ -129,16 +136,24 @@ fn ptmx(setup: &Setup<'_>, devpts: &Root) -> std::io::Result<()> {
     }
 }
 
+/// Where the nodes of ptys are.
+struct Nodes<'a> {
+    /// The container's instance
+    devpts: Option<&'a Root>,
+    /// The console's node in the host's
+    console: Option<OwnedFd>,
+}
+
 /// Puts a pty on /dev/NAME, or with `lxc.tty.dir` on /dev/DIR/NAME with /dev/NAME leading there.
-fn bind(setup: &Setup<'_>, devpts: Option<&Root>, pty: &Pty, name: &str) -> Result<()> {
+fn bind(setup: &Setup<'_>, nodes: &Nodes<'_>, pty: &Pty, name: &str) -> Result<()> {
     let about = format!("/dev/{name}");
     // A pty made by a user namespace's root may refuse: its mode comes from the instance then.
     let _ = fchmod(&pty.pts, Mode::from_bits_truncate(0o620));
     let done = match &setup.plan.terminals.dir {
-        None => bind_at(setup, devpts, pty, &format!("dev/{name}")),
-        Some(dir) => bind_at(setup, devpts, pty, &format!("dev/{dir}/{name}")).and_then(|()| {
+        None => bind_at(setup, nodes, pty, &format!("dev/{name}")),
+        Some(dir) => bind_at(setup, nodes, pty, &format!("dev/{dir}/{name}")).and_then(|()| {
             if name == "console" {
-                bind_at(setup, devpts, pty, "dev/console")
+                bind_at(setup, nodes, pty, "dev/console")
             } else {
                 setup.root.link("dev", name, &format!("{dir}/{name}"))
             }
@@ -154,19 +169,17 @@ fn bind(setup: &Setup<'_>, devpts: Option<&Root>, pty: &Pty, name: &str) -> Resu
     })
 }
 
-fn bind_at(setup: &Setup<'_>, devpts: Option<&Root>, pty: &Pty, path: &str) -> std::io::Result<()> {
+fn bind_at(setup: &Setup<'_>, nodes: &Nodes<'_>, pty: &Pty, path: &str) -> std::io::Result<()> {
     let mut target = setup.root.make_file(path, 0o640)?;
     while mount::is_mount_root(&target) && umount2(&fd_path(&target), MntFlags::MNT_DETACH).is_ok()
     {
         target = setup.root.make_file(path, 0o640)?;
     }
-    let node = match devpts {
-        Some(devpts) if setup.plan.terminals.console_from_host && path.ends_with("console") => {
-            let _ = devpts;
-            host_node(pty)?
-        }
-        Some(devpts) => devpts.path_fd(pty.index.to_string())?,
-        None => host_node(pty)?,
+    let from_host = nodes.console.as_ref().filter(|_| path.ends_with("console"));
+    let node = match (from_host, nodes.devpts) {
+        (Some(node), _) => node.try_clone()?,
+        (None, Some(devpts)) => devpts.path_fd(pty.index.to_string())?,
+        (None, None) => host_node(pty)?,
     };
     // What is bound must be the terminal we made, whatever the path shows.
     if fstat(&node)?.st_rdev != fstat(&pty.pts)?.st_rdev {

@@ -188,6 +188,13 @@ impl Driver for Lvm {
         })
     }
 
+    fn needed_by(&self, rootfs: &Rootfs) -> Result<Vec<String>> {
+        match self.exists(rootfs)? {
+            true => snapshots_of(&rootfs.path),
+            false => Ok(Vec::new()),
+        }
+    }
+
     fn rename(&self, from: &Rootfs, to: &Rootfs) -> Result<()> {
         if !self.exists(from)? && self.exists(to)? {
             return Ok(());
@@ -218,9 +225,30 @@ fn wait_for(device: &Path) -> Result<()> {
     ))
 }
 
-/// Whether destroying the original would take a snapshot with it, so that the dependence has to be recorded.
-pub fn rests_on_original(copy: &Rootfs) -> Result<bool> {
-    Ok(copy.backend == Backend::Lvm && !is_thin(&copy.path)?)
+/// Whether a snapshot of a volume goes with the original when that is destroyed, which is the same for both: outside
+/// of a thin pool. Then the dependence has to be recorded.
+///
+/// # Errors
+/// As `lvs`.
+pub fn rests_on_original(rootfs: &Rootfs) -> Result<bool> {
+    Ok(rootfs.backend == Backend::Lvm && !is_thin(&rootfs.path)?)
+}
+
+/// The snapshots of a volume that lvremove(8) would take with it.
+fn snapshots_of(path: &str) -> Result<Vec<String>> {
+    let (group, volume) = parts(path)?;
+    let args = ["--noheadings", "--separator", ":", "-o"];
+    let columns = "lv_name,origin,lv_attr";
+    let text = tool::run("lvs", &[&args[..], &[columns, group]].concat())?;
+    let fields = text.lines().filter_map(|line| {
+        let mut fields = line.trim().split(':');
+        Some((fields.next()?, fields.next()?, fields.next()?))
+    });
+    // Those in a thin pool begin with V, and stand alone.
+    let rest = fields.filter(|(_, origin, attr)| *origin == volume && attr.starts_with(['s', 'S']));
+    Ok(rest
+        .map(|(name, ..)| format!("/dev/{group}/{name}"))
+        .collect())
 }
 
 #[cfg(test)]

@@ -186,11 +186,15 @@ impl Driver for Zfs {
         check(&to.path)?;
         let name = to.path.rsplit('/').next().unwrap_or_default();
         let snapshot = format!("{}@{name}", from.path);
-        // One that is left of a copy that was removed without it.
-        if exists(&snapshot)? {
+        let taken = || tool::run("zfs", &["snapshot", "-r", &snapshot]);
+        if let Err(error) = taken() {
+            // One that is left of a copy that was removed without it.
+            if !exists(&snapshot)? {
+                return Err(error);
+            }
             tool::run("zfs", &["destroy", "-r", &snapshot])?;
+            taken()?;
         }
-        tool::run("zfs", &["snapshot", "-r", &snapshot])?;
         let mountpoint = format!("mountpoint={}", mountpoint(specs)?.display());
         let args = [
             "clone",
@@ -252,10 +256,7 @@ impl Driver for Zfs {
     }
 
     fn needed_by(&self, rootfs: &Rootfs) -> Result<Vec<String>> {
-        match self.exists(rootfs)? {
-            true => dependants(&rootfs.path),
-            false => Ok(Vec::new()),
-        }
+        dependants(&rootfs.path)
     }
 
     fn rename(&self, from: &Rootfs, to: &Rootfs) -> Result<()> {
@@ -267,22 +268,22 @@ impl Driver for Zfs {
 
     /// As LXC: the data set, and then the snapshot that it was cloned from, which nothing else needs.
     fn destroy(&self, rootfs: &Rootfs) -> Result<()> {
-        if !self.exists(rootfs)? {
-            return Ok(());
-        }
         let dataset = rootfs.path.as_str();
-        let clones = dependants(dataset)?;
+        let all = all_in_pool_of(dataset)?;
+        let Some((_, origin)) = all.iter().find(|(name, _)| name == dataset) else {
+            return Ok(());
+        };
+        let clones = clones_of(&all, dataset);
         if !clones.is_empty() {
             return Err(Error::Needed {
                 what: format!("the data set {dataset}"),
                 by: clones.join(", "),
             });
         }
-        let origin = property(dataset, "origin")?;
         when_idle(dataset, &["destroy", "-r", dataset])?;
-        if origin.contains('@') && exists(&origin)? {
-            // It may be the user's own, or others' too: then it stays.
-            if let Err(error) = tool::run("zfs", &["destroy", &origin]) {
+        if origin.contains('@') {
+            // It may be gone, or the user's own, or others' too: then it stays.
+            if let Err(error) = tool::run("zfs", &["destroy", origin]) {
                 tracing::debug!("{error} - The snapshot {origin} stays");
             }
         }
@@ -290,25 +291,42 @@ impl Driver for Zfs {
     }
 }
 
-/// The data sets that are clones of a snapshot of this one.
-fn dependants(dataset: &str) -> Result<Vec<String>> {
-    let all = tool::run(
-        "zfs",
-        &[
-            "list",
-            "-H",
-            "-r",
-            "-t",
-            "filesystem",
-            "-o",
-            "name,origin",
-            pool(dataset),
-        ],
-    )?;
+/// All data sets of a pool with what they were cloned from; none if there is no such pool.
+fn all_in_pool_of(dataset: &str) -> Result<Vec<(String, String)>> {
+    check(dataset)?;
+    let what = ["-t", "filesystem", "-o", "name,origin", pool(dataset)];
+    let listed = tool::output("zfs", &[&["list", "-H", "-r"], &what[..]].concat())?;
+    if listed.status != 0 && !exists(dataset)? {
+        return Ok(Vec::new());
+    }
+    let text = listed.ok()?;
+    let pairs = text.lines().filter_map(|line| line.split_once('\t'));
+    Ok(pairs
+        .map(|(name, origin)| (name.to_owned(), origin.to_owned()))
+        .collect())
+}
+
+/// Those that are clones of a snapshot of this one.
+fn clones_of(all: &[(String, String)], dataset: &str) -> Vec<String> {
     let start = format!("{dataset}@");
-    let clones = all.lines().filter_map(|line| line.split_once('\t'));
-    let clones = clones.filter(|(_, origin)| origin.starts_with(&start));
-    Ok(clones.map(|(name, _)| name.to_owned()).collect())
+    let clones = all.iter().filter(|(_, origin)| origin.starts_with(&start));
+    clones.map(|(name, _)| name.clone()).collect()
+}
+
+fn dependants(dataset: &str) -> Result<Vec<String>> {
+    Ok(clones_of(&all_in_pool_of(dataset)?, dataset))
+}
+
+/// When one of two data sets was cloned from the other, in seconds; `None`: it was not.
+pub(crate) fn parted(one: &Rootfs, other: &Rootfs) -> Option<i64> {
+    let origin = |clone: &Rootfs, of: &Rootfs| {
+        let origin = property(&clone.path, "origin").ok()?;
+        let dataset = origin.split('@').next()?;
+        (dataset == of.path).then_some(origin)
+    };
+    let snapshot = origin(one, other).or_else(|| origin(other, one))?;
+    let args = ["get", "-H", "-p", "-o", "value", "creation", &snapshot];
+    tool::run("zfs", &args).ok()?.trim().parse().ok()
 }
 
 /// Makes the clones of this data set's snapshots independent of it, so that it can be removed.
@@ -326,6 +344,20 @@ pub fn release_clones(rootfs: &Rootfs) -> Result<()> {
         unmount(&clone);
     }
     Ok(())
+}
+
+/// Removes the snapshots of an original that were taken for a copy which was never made.
+pub fn forget_copy(source: &Rootfs, copy: &Rootfs) {
+    let name = copy.path.rsplit('/').next().unwrap_or_default();
+    if source.backend != Backend::Zfs || check(&source.path).is_err() || check(name).is_err() {
+        return;
+    }
+    for snapshot in [name.to_owned(), format!("send-{name}")] {
+        // Mostly there is none; one that somebody needs is refused.
+        if let Err(error) = tool::run("zfs", &["destroy", &format!("{}@{snapshot}", source.path)]) {
+            tracing::debug!("{error} - No snapshot {snapshot} to remove");
+        }
+    }
 }
 
 /// Tells where in the file system a data set belongs; other storage has no such mark.

@@ -30,7 +30,9 @@ pub(super) fn serve(args: &[String]) -> i32 {
     let Some((result, job)) = parsed() else {
         return 2;
     };
-    die_with_caller();
+    if !die_with(job.caller) {
+        return 1;
+    }
     if job.maps.is_empty() {
         let done = work(&job, &result, || {
             rlxc_sys::namespace::unshare(CLONE_NEWNS)
@@ -49,9 +51,11 @@ pub(super) fn serve(args: &[String]) -> i32 {
     }
 }
 
-/// A caller that was killed has lost its lock: what it began must not go on.
-fn die_with_caller() {
+/// A caller that was killed has lost its lock: what it began must not go on. Whether it is still there.
+fn die_with(caller: i32) -> bool {
     let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
+    // It may have ended before that was said.
+    nix::unistd::getppid().as_raw() == caller
 }
 
 /// Mounts first, since what mounts for us may only see the mount namespace that we come from.
@@ -128,8 +132,11 @@ fn mapped(job: &Job, result: &OwnedFd) -> Result<i32> {
     let theirs = result
         .try_clone()
         .map_err(failed("duplicate a descriptor of"))?;
+    let own = nix::unistd::getpid().as_raw();
     let child = rlxc_sys::fork::spawn(CLONE_NEWUSER | CLONE_NEWNS, move || {
-        die_with_caller();
+        if !die_with(own) {
+            return 1;
+        }
         let mut byte = [0u8];
         if wait.read_exact(&mut byte).is_err() {
             return 1;
@@ -155,6 +162,7 @@ fn become_root() -> Result<()> {
     let _ = setgroups(&[gid]);
     setresgid(gid, gid, gid).map_err(failed())?;
     setresuid(uid, uid, uid).map_err(failed())?;
-    die_with_caller();
+    // It was forgotten with the ids.
+    let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
     Ok(())
 }

@@ -17,6 +17,8 @@ pub struct Subvolume {
     pub parent: [u8; 16],
     /// The transaction in which it was made
     pub made: u64,
+    /// When that was, in seconds
+    pub born: i64,
 }
 
 /// `struct btrfs_ioctl_get_subvol_info_args`
@@ -35,6 +37,7 @@ struct Info {
     made: u64,
     sent: u64,
     received: u64,
+    /// Seconds and nanoseconds of the last change, of its making, of sending and receiving
     times: [[u64; 2]; 4],
     reserved: [u64; 8],
 }
@@ -98,6 +101,7 @@ pub fn subvolume(top: impl AsFd) -> io::Result<Subvolume> {
             uuid: info.uuid,
             parent: info.parent_uuid,
             made: info.made,
+            born: i64::try_from(info.times[1][0]).unwrap_or(i64::MAX),
         }),
         _ => Err(io::Error::last_os_error()),
     }
