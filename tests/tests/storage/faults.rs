@@ -1,202 +1,13 @@
-//! What goes wrong: no space, kills at any moment, backing files that vanish, trees that fight back. Afterwards there is
-//! the old state or the new one, the original is whole, and everything can be removed.
+//! What goes wrong: no space, signals, backing files that vanish, trees that fight back. Afterwards there is the old
+//! state or the new one, the original is whole, and everything can be removed.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rlxc_tests::{bin_dir, ok, run, said};
 
 use crate::host::{Host, Kind};
-
-/// Makes the root file system of a container large enough for an operation to last.
-fn enlarge(host: &Host, name: &str, files: u32) {
-    let dir = host.lxcpath().join(name).join("rootfs/many");
-    for n in 0..files {
-        let below = dir.join((n % 40).to_string());
-        std::fs::create_dir_all(&below).unwrap();
-        std::fs::write(below.join(n.to_string()), n.to_string()).unwrap();
-    }
-}
-
-/// All names and contents of a tree.
-fn sum(host: &Host, below: &str) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut all = BTreeMap::new();
-    let mut stack = vec![host.lxcpath().join(below)];
-    while let Some(dir) = stack.pop() {
-        for entry in std::fs::read_dir(&dir).unwrap() {
-            let path = entry.unwrap().path();
-            let meta = path.symlink_metadata().unwrap();
-            let text = match meta.is_file() {
-                true => std::fs::read(&path).unwrap(),
-                false => Vec::new(),
-            };
-            if meta.is_dir() {
-                stack.push(path.clone());
-            }
-            let path = path.strip_prefix(host.lxcpath().join(below)).unwrap();
-            all.insert(path.to_owned(), text);
-        }
-    }
-    all
-}
-
-/// Starts `rlxc VERB` and kills it, with SIGKILL, after some time. Whether it had ended by itself before.
-fn killed(host: &Host, verb: &str, args: &[&str], after: Duration) -> bool {
-    // As nsenter executes the program, the process that is killed is rlxc itself.
-    let mut command = host.command(bin_dir().join("rlxc"));
-    command.arg(verb).arg("-P").arg(host.lxcpath()).args(args);
-    let mut child = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    std::thread::sleep(after);
-    let ended = child.try_wait().unwrap().is_some();
-    let _ = child.kill();
-    let _ = child.wait();
-    // Programs that were run for it may live a moment longer.
-    std::thread::sleep(Duration::from_millis(30));
-    ended
-}
-
-/// How long an operation takes undisturbed.
-fn time(host: &Host, verb: &str, args: &[&str]) -> Duration {
-    let begin = Instant::now();
-    ok(&host.rlxc(verb, args));
-    begin.elapsed()
-}
-
-/// Kill number `n` of `all` comes at that part of the time which the operation takes.
-fn moment(whole: Duration, n: u32, all: u32) -> Duration {
-    whole * n / all
-}
-
-const KILLS: u32 = 20;
-
-fn copies_are_killed(kind: Kind, files: u32) {
-    let Some(host) = Host::new(kind) else {
-        return;
-    };
-    host.create("a");
-    if kind == Kind::Dir {
-        enlarge(&host, "a", files);
-    }
-    let whole = host.inside("a", "cat /file /etc/hostname");
-    let copy = ["-n", "a", "-N", "b"];
-    let takes = time(&host, "copy", &copy);
-    ok(&host.rlxc("destroy", &["-n", "b"]));
-    let mut unfinished = 0;
-    for n in 0..KILLS {
-        killed(&host, "copy", &copy, moment(takes, n, KILLS - 2));
-        unfinished += u32::from(host.has("b/partial"));
-        // Any command sees either a whole container or none.
-        let info = host.rlxc("info", &["-n", "b", "-s"]);
-        if info.status.success() {
-            assert_eq!(host.inside("b", "cat /file /etc/hostname"), "one\nb");
-            ok(&host.rlxc("destroy", &["-n", "b"]));
-        }
-        assert!(!host.has("b"), "kill {n}: something is left");
-        assert_eq!(host.inside("a", "cat /file /etc/hostname"), whole);
-    }
-    println!("{kind:?}: {unfinished} of {KILLS} kills met an unfinished copy");
-    ok(&host.rlxc("copy", &copy));
-    ok(&host.rlxc("destroy", &["-n", "b"]));
-    ok(&host.rlxc("destroy", &["-n", "a"]));
-    let left = ok(&host.sh(&format!("ls -A {}", host.lxcpath().display())));
-    assert_eq!(left, "");
-}
-
-#[test]
-fn a_killed_copy_of_a_directory_leaves_nothing() {
-    copies_are_killed(Kind::Dir, 1000);
-}
-
-#[test]
-fn a_killed_copy_of_an_image_leaves_nothing() {
-    copies_are_killed(Kind::Loop, 0);
-}
-
-#[test]
-fn a_killed_create_leaves_nothing() {
-    for kind in [Kind::Dir, Kind::Btrfs, Kind::Loop] {
-        let Some(host) = Host::new(kind) else {
-            continue;
-        };
-        let args = host.create_args("a");
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let takes = time(&host, "create", &args);
-        ok(&host.rlxc("destroy", &["-n", "a"]));
-        for n in 0..KILLS / 2 {
-            killed(&host, "create", &args, moment(takes, n, KILLS / 2 - 1));
-            let info = host.rlxc("info", &["-n", "a", "-s"]);
-            if info.status.success() {
-                assert_eq!(host.inside("a", "cat /file"), "one\n");
-                ok(&host.rlxc("destroy", &["-n", "a"]));
-            }
-            assert!(!host.has("a"), "{kind:?}: kill {n}: something is left");
-        }
-        host.create("a");
-    }
-}
-
-#[test]
-fn a_killed_snapshot_is_there_or_not() {
-    let Some(host) = Host::new(Kind::Dir) else {
-        return;
-    };
-    host.create("a");
-    enlarge(&host, "a", 500);
-    let before = sum(&host, "a/rootfs");
-    let takes = time(&host, "snapshot", &["-n", "a"]);
-    ok(&host.rlxc("snapshot", &["-n", "a", "-d", "ALL"]));
-    for n in 0..KILLS {
-        killed(&host, "snapshot", &["-n", "a"], moment(takes, n, KILLS - 2));
-        let list = ok(&host.rlxc("snapshot", &["-n", "a", "-L"]));
-        for name in list.lines().filter_map(|line| line.strip_prefix("snap0 ")) {
-            assert!(
-                name.ends_with(|c: char| c.is_ascii_digit()),
-                "no time: {list}"
-            );
-            assert_eq!(sum(&host, "a/snaps/snap0/rootfs"), before);
-        }
-        ok(&host.rlxc("snapshot", &["-n", "a", "-d", "ALL"]));
-        assert_eq!(sum(&host, "a/rootfs"), before);
-    }
-    // What a kill left takes no number for ever.
-    ok(&host.rlxc("snapshot", &["-n", "a"]));
-    assert!(host.has("a/snaps/snap0/ts"));
-    ok(&host.rlxc("destroy", &["-s", "-n", "a"]));
-}
-
-#[test]
-fn a_killed_restore_leaves_the_old_state_or_the_new_one() {
-    for kind in [Kind::Dir, Kind::Overlay, Kind::Btrfs] {
-        let Some(host) = Host::new(kind) else {
-            continue;
-        };
-        host.create("a");
-        host.inside("a", "echo old > /state");
-        ok(&host.rlxc("snapshot", &["-n", "a"]));
-        host.inside("a", "echo new > /state");
-        let restore = ["-n", "a", "-r", "snap0"];
-        let takes = time(&host, "snapshot", &restore);
-        for n in 0..KILLS / 2 {
-            host.inside("a", "echo new > /state");
-            killed(&host, "snapshot", &restore, moment(takes, n, KILLS / 2 - 1));
-            let state = host.inside("a", "cat /state /file");
-            assert!(
-                state == "old\none\n" || state == "new\none\n",
-                "{kind:?} {n}: {state}"
-            );
-            assert!(!host.has("a/restore.new") && !host.has("a/restore.journal"));
-        }
-        ok(&host.rlxc("snapshot", &restore));
-        assert_eq!(host.inside("a", "cat /state"), "old\n");
-        ok(&host.rlxc("destroy", &["-s", "-n", "a"]));
-    }
-}
 
 /// What a restore puts together says in the end where it will belong: in the container's own place. A
 /// restore that ends just then must not take that for what is to be removed.
@@ -219,69 +30,12 @@ fn what_a_restore_left_is_never_the_containers_own() {
 }
 
 #[test]
-fn a_killed_rename_leaves_one_container_under_one_name() {
-    for kind in [Kind::Dir, Kind::Overlay, Kind::Loop] {
-        let Some(host) = Host::new(kind) else {
-            continue;
-        };
-        host.create("a");
-        host.inside("a", "echo kept > /state");
-        let takes = time(&host, "copy", &["-n", "a", "-R", "-N", "b"]);
-        let (mut now, mut next) = ("b", "a");
-        for n in 0..KILLS {
-            killed(
-                &host,
-                "copy",
-                &["-n", now, "-R", "-N", next],
-                moment(takes, n, KILLS - 2),
-            );
-            let there = |name: &str| host.rlxc("info", &["-n", name, "-s"]).status.success();
-            let (old, new) = (there(now), there(next));
-            assert!(old != new, "{kind:?} {n}: {now} {old}, {next} {new}");
-            if new {
-                std::mem::swap(&mut now, &mut next);
-            }
-            assert_eq!(host.inside(now, "cat /state"), "kept\n");
-            assert!(!host.has(&format!("{now}/rename.journal")));
-        }
-        ok(&host.rlxc("destroy", &["-n", now]));
-        assert_eq!(
-            ok(&host.sh(&format!("ls -A {}", host.lxcpath().display()))),
-            ""
-        );
-    }
-}
-
-#[test]
-fn a_killed_destroy_is_completed_by_the_next_command() {
-    let Some(host) = Host::new(Kind::Dir) else {
-        return;
-    };
-    host.create("base");
-    enlarge(&host, "base", 600);
-    ok(&host.rlxc("copy", &["-n", "base", "-N", "a"]));
-    let takes = time(&host, "destroy", &["-n", "a"]);
-    for n in 0..KILLS {
-        ok(&host.rlxc("copy", &["-n", "base", "-N", "a"]));
-        killed(&host, "destroy", &["-n", "a"], moment(takes, n, KILLS - 2));
-        let second = host.rlxc("destroy", &["-n", "a"]);
-        assert!(
-            second.status.success() || said(&second).contains("not defined"),
-            "{}",
-            said(&second)
-        );
-        assert!(!host.has("a"), "kill {n}: something is left");
-    }
-    ok(&host.rlxc("destroy", &["-n", "base"]));
-}
-
-#[test]
 fn a_signal_ends_a_copy_cleanly() {
     let Some(host) = Host::new(Kind::Dir) else {
         return;
     };
     host.create("a");
-    enlarge(&host, "a", 4000);
+    host.enlarge("a", 4000);
     for signal in ["INT", "TERM"] {
         let mut command = host.command(bin_dir().join("rlxc"));
         command.args(["copy", "-P"]).arg(host.lxcpath());
@@ -318,7 +72,7 @@ fn without_space_nothing_is_left_and_the_error_says_so() {
         "head -c 8M /dev/urandom > {}/a/rootfs/large",
         host.lxcpath().display()
     )));
-    let before = sum(&host, "a/rootfs");
+    let before = host.sum("a/rootfs");
     // Another lxcpath on a file system that is too small, also for the images.
     let small = host.path("small");
     std::fs::create_dir(&small).unwrap();
@@ -355,7 +109,7 @@ fn without_space_nothing_is_left_and_the_error_says_so() {
     ok(&host.sh(&format!("head -c 5M /dev/zero > {small}/fill")));
     assert!(!run(&mut command).status.success());
     assert_eq!(ok(&host.sh(&format!("ls -A {small}"))), "fill\n");
-    assert_eq!(sum(&host, "a/rootfs"), before);
+    assert_eq!(host.sum("a/rootfs"), before);
 }
 
 /// Where copies share their file system with the original, which fills up.
@@ -464,7 +218,7 @@ fn trees_that_change_under_a_copy_do_not_lead_it_astray() {
         return;
     };
     host.create("a");
-    enlarge(&host, "a", 300);
+    host.enlarge("a", 300);
     let secret = host.path("secret");
     std::fs::create_dir(&secret).unwrap();
     std::fs::write(secret.join("outside"), "x").unwrap();

@@ -1,5 +1,6 @@
 //! A private mount namespace with real storage in it, which ends with the test.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -22,6 +23,10 @@ pub(crate) enum Kind {
     Loop,
     /// A pool of zfs-fuse, by a daemon of the test's own
     Zfs,
+    /// Volumes in a thin pool
+    Lvm,
+    /// Volumes without one
+    LvmThick,
 }
 
 impl Kind {
@@ -32,7 +37,12 @@ impl Kind {
             Self::Btrfs => "btrfs",
             Self::Loop => "loop",
             Self::Zfs => "zfs",
+            Self::Lvm | Self::LvmThick => "lvm",
         }
+    }
+
+    fn is_lvm(self) -> bool {
+        matches!(self, Self::Lvm | Self::LvmThick)
     }
 }
 
@@ -43,6 +53,7 @@ pub(crate) struct Host {
     holder: Child,
     daemon: Option<Child>,
     dir: PathBuf,
+    number: u32,
 }
 
 fn program(name: &str) -> bool {
@@ -76,6 +87,7 @@ impl Host {
             Kind::Btrfs => &[("mkfs.btrfs", "btrfs-progs")],
             Kind::Loop => &[("mkfs.ext4", "e2fsprogs")],
             Kind::Zfs => &[("zfs-fuse", "zfs-fuse")],
+            Kind::Lvm | Kind::LvmThick => &[("lvcreate", "lvm2"), ("mkfs.ext4", "e2fsprogs")],
         };
         let all = needs
             .iter()
@@ -92,6 +104,12 @@ impl Host {
         }
         if matches!(kind, Kind::Btrfs | Kind::Loop) && !Path::new("/dev/loop-control").exists() {
             skipped("loop devices");
+            return None;
+        }
+        // A node of that name may be there without the driver.
+        let misc = std::fs::read_to_string("/proc/misc").unwrap_or_default();
+        if kind.is_lvm() && !misc.contains("device-mapper") {
+            skipped("device mapper (logical volumes run in the VM: cargo xtask vm-test)");
             return None;
         }
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -117,6 +135,7 @@ impl Host {
             holder,
             daemon: None,
             dir,
+            number,
         };
         host.fill().then_some(host)
     }
@@ -140,8 +159,34 @@ impl Host {
                 }
             }
             Kind::Zfs => return self.start_zfs(),
+            Kind::Lvm | Kind::LvmThick => return self.make_group(),
         }
         true
+    }
+
+    /// A volume group on a loop device, which goes with the test.
+    fn make_group(&self) -> bool {
+        // Not on the machine's own file system, which the VM sees through a slow door.
+        let thin = match self.kind {
+            Kind::Lvm => format!("lvcreate -q -L 300M -T {}/lxc >&2", self.pool()),
+            _ => String::new(),
+        };
+        let script = format!(
+            "truncate -s 700M {0}; D=$(losetup -f --show {0}); echo $D > {0}.device
+             pvcreate -q $D >&2; vgcreate -q {1} $D >&2; {thin}",
+            self.path("volumes").display(),
+            self.pool()
+        );
+        let output = self.sh(&script);
+        if !output.status.success() {
+            let text = rlxc_tests::said(&output);
+            let why = text.lines().rfind(|line| !line.contains("leaked on"));
+            skipped(&format!(
+                "logical volumes: {}",
+                why.unwrap_or_default().trim()
+            ));
+        }
+        output.status.success()
     }
 
     /// A daemon of its own: its socket and its locks lie on file systems that only this namespace sees.
@@ -169,9 +214,63 @@ impl Host {
         output.status.success()
     }
 
-    /// The name of the pool.
+    /// The name of the pool, or volume group.
     pub(crate) fn pool(&self) -> String {
-        format!("rlxcsto{}", std::process::id())
+        match self.kind {
+            Kind::Zfs => format!("rlxcsto{}", std::process::id()),
+            _ => format!("rlxcsto{}-{}", std::process::id(), self.number),
+        }
+    }
+
+    /// The volumes of the group or pool, or the subvolumes; nothing where there is no such thing.
+    pub(crate) fn volumes(&self) -> Vec<String> {
+        let list = match self.kind {
+            Kind::Zfs => format!("zfs list -H -t all -o name -r {}", self.pool()),
+            Kind::Lvm | Kind::LvmThick => format!("lvs --noheadings -o lv_name {}", self.pool()),
+            Kind::Btrfs => format!(
+                "btrfs subvolume list {} | sed 's/.* //'",
+                self.lxcpath().display()
+            ),
+            _ => return Vec::new(),
+        };
+        let text = ok(&self.sh(&list));
+        let mut all: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        // What they lie in.
+        all.retain(|name| *name != self.pool() && !(self.kind == Kind::Lvm && name == "lxc"));
+        all.sort();
+        all
+    }
+
+    /// Makes the root file system of a container in a directory large enough for an operation to last.
+    pub(crate) fn enlarge(&self, name: &str, files: u32) {
+        let dir = self.lxcpath().join(name).join("rootfs/many");
+        for n in 0..files {
+            let below = dir.join((n % 40).to_string());
+            std::fs::create_dir_all(&below).unwrap();
+            std::fs::write(below.join(n.to_string()), n.to_string()).unwrap();
+        }
+    }
+
+    /// All names and contents of a tree that is not on a file system of its own.
+    pub(crate) fn sum(&self, below: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut all = BTreeMap::new();
+        let top = self.lxcpath().join(below);
+        let mut stack = vec![top.clone()];
+        while let Some(dir) = stack.pop() {
+            for entry in std::fs::read_dir(&dir).unwrap() {
+                let path = entry.unwrap().path();
+                let meta = path.symlink_metadata().unwrap();
+                let text = match meta.is_file() {
+                    true => std::fs::read(&path).unwrap(),
+                    false => Vec::new(),
+                };
+                if meta.is_dir() {
+                    stack.push(path.clone());
+                }
+                all.insert(path.strip_prefix(&top).unwrap().to_owned(), text);
+            }
+        }
+        all
     }
 
     pub(crate) fn lxcpath(&self) -> PathBuf {
@@ -223,6 +322,10 @@ impl Host {
         match self.kind {
             Kind::Zfs => args.extend(["--zfsroot".to_owned(), self.pool()]),
             Kind::Loop => args.extend(["--fssize".to_owned(), "40M".to_owned()]),
+            Kind::Lvm | Kind::LvmThick => {
+                args.extend(["--vgname".to_owned(), self.pool()]);
+                args.extend(["--fssize".to_owned(), "40M".to_owned()]);
+            }
             _ => {}
         }
         args
@@ -274,6 +377,13 @@ impl Drop for Host {
         if self.kind == Kind::Zfs {
             let _ = self.sh(&format!("zpool destroy -f {}", self.pool()));
         }
+        if self.kind.is_lvm() {
+            let file = self.path("volumes.device").display().to_string();
+            let _ = self.sh(&format!(
+                "set +e; vgremove -ff -y {}; D=$(cat {file}); pvremove -ff -y $D; losetup -d $D",
+                self.pool()
+            ));
+        }
         if let Some(daemon) = &mut self.daemon {
             let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.id()).unwrap_or(0));
             if pid.as_raw() > 0 {
@@ -297,7 +407,7 @@ set -e
 for a; do case $a in --rootfs=*) r=${a#*=};; --path=*) p=${a#*=};; --name=*) n=${a#*=};; esac; done
 mkdir -p $r/etc $r/bin $r/sbin $r/dev $r/proc $r/sys $r/tmp
 cp /bin/busybox $r/bin/busybox
-for word in sh cat ls ln grep stat mkdir rm chmod sleep; do ln -s busybox $r/bin/$word; done
+for word in sh cat dd ls ln grep stat mkdir rm chmod sleep sync; do ln -s busybox $r/bin/$word; done
 ln -s ../bin/busybox $r/sbin/init
 echo $n > $r/etc/hostname
 echo one > $r/file

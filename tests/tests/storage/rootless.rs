@@ -1,25 +1,78 @@
 //! Ordinary users with subordinate ids: every operation, and copies between users and between id maps.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rlxc_tests::{Actor, Place, ok, run, said, skipped};
 
 /// The first id of the test user's containers.
 const FIRST: u32 = 1_200_000;
 
-struct User(Place);
+/// Her place, and what is mounted there; in that order they go.
+struct User(Place, Option<Mounted>);
+
+/// A btrfs on a loop device.
+struct Mounted {
+    at: PathBuf,
+    image: PathBuf,
+}
+
+impl Mounted {
+    fn new(at: &Path, options: &str) -> Option<Self> {
+        let tools = ["/sbin/mkfs.btrfs", "/usr/sbin/mkfs.btrfs"];
+        if !rlxc_tests::is_root() || !tools.iter().any(|tool| Path::new(tool).exists()) {
+            skipped("root and mkfs.btrfs (package btrfs-progs)");
+            return None;
+        }
+        let mounted = Self {
+            at: at.to_owned(),
+            image: at.with_extension("btrfs"),
+        };
+        let script = format!(
+            "O=$(stat -c %u:%g {0}); truncate -s 512M {1}; mkfs.btrfs -q {1}; mount -o loop{options} {1} {0}; chown $O {0}",
+            at.display(),
+            mounted.image.display()
+        );
+        let output = run(std::process::Command::new("/bin/sh").args(["-euc", &script]));
+        if !output.status.success() {
+            skipped(&format!("btrfs on a loop device: {}", said(&output)));
+            return None;
+        }
+        Some(mounted)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let script = format!(
+            "umount {0} || umount -l {0}; rm -f {1}; rmdir {0}",
+            self.at.display(),
+            self.image.display()
+        );
+        let _ = run(std::process::Command::new("/bin/sh").args(["-c", &script]));
+    }
+}
 
 impl User {
     fn new() -> Option<Self> {
+        Self::at(Place::new(Actor::UserWithIds)?, None)
+    }
+
+    /// Her place is on a btrfs that is mounted with these options.
+    fn on_btrfs(options: &str) -> Option<Self> {
         let place = Place::new(Actor::UserWithIds)?;
+        let mounted = Mounted::new(place.path(), options)?;
+        Self::at(place, Some(mounted))
+    }
+
+    fn at(place: Place, mounted: Option<Mounted>) -> Option<Self> {
         let template = place.path().join("template");
         std::fs::write(&template, crate::host::TEMPLATE).unwrap();
         let mode = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(&template, mode).unwrap();
         let config = format!("{}lxc.net.0.type = empty\n", place.id_maps());
         std::fs::write(place.path().join("user.conf"), config).unwrap();
-        Some(Self(place))
+        Some(Self(place, mounted))
     }
 
     fn path(&self, below: &str) -> PathBuf {
@@ -50,8 +103,7 @@ impl User {
 }
 
 /// create, start, copy, snapshot copy, snapshot, diff, restore, rename, destroy.
-fn every_operation(backend: &str) {
-    let Some(user) = User::new() else { return };
+fn every_operation(backend: &str, user: &User) {
     user.create("a", backend);
     let file = match backend {
         "overlay" => "a/overlay/delta/file",
@@ -72,8 +124,10 @@ fn every_operation(backend: &str) {
     user.inside("thin", "rm -r /d; mkdir /d; echo thin > /file");
     assert_eq!(user.inside("thin", "ls /d; cat /file"), "thin\n");
     assert_eq!(user.inside("a", "ls /d; cat /file"), "f\none\n");
-    let refused = user.0.rlxc("destroy", &["-n", "a"]);
-    assert!(said(&refused).contains("thin"), "{}", said(&refused));
+    if backend != "btrfs" {
+        let refused = user.0.rlxc("destroy", &["-n", "a"]);
+        assert!(said(&refused).contains("thin"), "{}", said(&refused));
+    }
 
     user.rlxc("snapshot", &["-n", "thin"]);
     user.inside("thin", "echo > /came; rm /bin/stat; echo more >> /file");
@@ -113,12 +167,29 @@ fn every_operation(backend: &str) {
 
 #[test]
 fn a_user_does_all_with_directories() {
-    every_operation("dir");
+    let Some(user) = User::new() else { return };
+    every_operation("dir", &user);
 }
 
 #[test]
 fn a_user_does_all_with_overlays() {
-    every_operation("overlay");
+    let Some(user) = User::new() else { return };
+    every_operation("overlay", &user);
+}
+
+/// With the mount option that lets users delete subvolumes, and without it, when they are emptied.
+#[test]
+fn a_user_does_all_with_subvolumes() {
+    for options in [",user_subvol_rm_allowed", ""] {
+        let Some(user) = User::on_btrfs(options) else {
+            return;
+        };
+        assert!(user.1.is_some());
+        every_operation("btrfs", &user);
+        let path = user.0.path().display().to_string();
+        let list = run(std::process::Command::new("btrfs").args(["subvolume", "list", &path]));
+        assert_eq!(ok(&list), "", "{options}");
+    }
 }
 
 #[test]

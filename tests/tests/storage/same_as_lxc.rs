@@ -53,8 +53,22 @@ fn compare(kind: Kind, steps: &[&[&str]]) {
     assert_eq!(tree(&ours), tree(&theirs), "create");
     for step in steps {
         let (verb, args) = step.split_first().unwrap();
-        let us = ours.rlxc(verb, args);
-        let them = theirs.lxc(verb, args);
+        let (us, them) = match *verb {
+            "sh" => {
+                let script = |host: &Host| format!("cd {}; {}", host.lxcpath().display(), args[0]);
+                (ours.sh(&script(&ours)), theirs.sh(&script(&theirs)))
+            }
+            _ => {
+                let (us, them) = (placed(&ours, args), placed(&theirs, args));
+                fn words(all: &[String]) -> Vec<&str> {
+                    all.iter().map(String::as_str).collect()
+                }
+                (
+                    ours.rlxc(verb, &words(&us)),
+                    theirs.lxc(verb, &words(&them)),
+                )
+            }
+        };
         assert_eq!(
             us.status.success(),
             them.status.success(),
@@ -66,7 +80,42 @@ fn compare(kind: Kind, steps: &[&[&str]]) {
     }
 }
 
+/// `@` stands for the place of the test.
+fn placed(host: &Host, args: &[&str]) -> Vec<String> {
+    let top = host.path("").display().to_string();
+    args.iter().map(|word| word.replace('@', &top)).collect()
+}
+
 const COMMENT: &str = "/etc/hostname";
+
+#[test]
+fn what_is_created_is_what_lxc_creates() {
+    for kind in [Kind::Dir, Kind::Btrfs] {
+        let create = ["create", "-f", "@empty.conf", "-t", "@template", "-n"];
+        let none = ["create", "-f", "@empty.conf", "-t", "none", "-n"];
+        let with = |first: &[&'static str], more: &[&'static str]| [first, more].concat();
+        let steps = [
+            with(&create, &["plain"]),
+            with(&create, &["best", "-B", "best"]),
+            with(&create, &["none", "-B", "none"]),
+            with(&create, &["dir", "-B", "dir", "--dir", "@c/in-dir"]),
+            with(
+                &create,
+                &["size", "-B", "loop", "--fssize", "40M", "--fstype", "ext3"],
+            ),
+            with(&create, &["unknown", "-B", "floppy"]),
+            with(&create, &["plain"]),
+            with(&none, &["empty"]),
+            with(&none, &["empty"]),
+            with(&["create", "-n", "absent", "-t"], &["/no/such/template"]),
+            with(&["create", "-n", "failing", "-t"], &["/bin/false"]),
+            vec!["destroy", "-n", "dir"],
+            vec!["destroy", "-n", "empty"],
+        ];
+        let steps: Vec<&[&str]> = steps.iter().map(Vec::as_slice).collect();
+        compare(kind, &steps);
+    }
+}
 
 #[test]
 fn directories_are_kept_as_lxc_keeps_them() {
@@ -90,6 +139,48 @@ fn directories_are_kept_as_lxc_keeps_them() {
             &["snapshot", "-n", "a", "-r", "snap0"],
             &["snapshot", "-n", "a", "-r", "snap0", "-N", "again"],
             &["snapshot", "-n", "a", "-d", "ALL"],
+            &["destroy", "-n", "a"],
+        ],
+    );
+}
+
+/// Storage in a place of its own: what is restored lies where LXC puts it, and the old one is gone.
+#[test]
+fn directories_elsewhere_are_kept_as_lxc_keeps_them() {
+    let own = "mv a/rootfs of-a; sed -i \"s,^lxc.rootfs.path.*,lxc.rootfs.path = dir:$(pwd)/of-a,\" a/config";
+    let look = "ls -d of-a; cat a/rootfs/file";
+    compare(
+        Kind::Dir,
+        &[
+            &["sh", own],
+            &["snapshot", "-n", "a"],
+            &["copy", "-n", "a", "-N", "full"],
+            &["snapshot", "-n", "a", "-r", "snap0"],
+            &["sh", look],
+            &["destroy", "-s", "-n", "a"],
+            &["sh", "ls -d of-a"],
+        ],
+    );
+}
+
+/// An older LXC only counted the containers that rest on one.
+#[test]
+fn dependants_that_are_only_counted_are_kept_as_lxc_keeps_them() {
+    compare(
+        Kind::Dir,
+        &[
+            &["sh", "echo 2 > a/lxc_snapshots"],
+            &["destroy", "-n", "a"],
+            &["copy", "-n", "a", "-R", "-N", "renamed"],
+            &["copy", "-n", "a", "-N", "snap", "-s"],
+            &["destroy", "-n", "snap"],
+            &["sh", "echo 1 > a/lxc_snapshots"],
+            &["copy", "-n", "a", "-N", "snap", "-s"],
+            &["sh", "echo 1 > a/lxc_snapshots"],
+            &["destroy", "-n", "a"],
+            &["destroy", "-n", "snap"],
+            // It has counted down to 0; LXC takes that for somebody, too.
+            &["sh", "rm a/lxc_snapshots"],
             &["destroy", "-n", "a"],
         ],
     );
@@ -161,15 +252,37 @@ fn in_turn(kind: Kind) {
     for name in ["ours", "theirs"] {
         let of_lxc = format!("{name}-lxc");
         let of_rlxc = format!("{name}-rlxc");
-        ok(&host.lxc("copy", &["-n", name, "-N", &of_lxc]));
+        // LXC makes no full copies of overlays.
+        let more: &[&str] = match kind {
+            Kind::Overlay => &["-s"],
+            _ => &[],
+        };
+        ok(&host.lxc("copy", &[&["-n", name, "-N", &of_lxc][..], more].concat()));
         ok(&host.rlxc("copy", &["-n", name, "-N", &of_rlxc]));
-        ok(&host.lxc("snapshot", &["-n", name]));
+        if kind != Kind::Loop {
+            shared_in_turn(&host, name);
+        }
+        // LXC takes no snapshots of logical volumes.
+        let first = match kind {
+            Kind::Lvm | Kind::LvmThick => 0,
+            _ => {
+                ok(&host.lxc("snapshot", &["-n", name]));
+                1
+            }
+        };
         ok(&host.rlxc("snapshot", &["-n", name]));
         host.inside(name, "echo later > /file");
         ok(&host.rlxc("snapshot", &["-n", name, "-r", "snap0"]));
         assert_eq!(host.inside(name, "cat /file"), "one\n");
         host.inside(name, "echo later > /file");
-        ok(&host.lxc("snapshot", &["-n", name, "-r", "snap1"]));
+        let last = format!("snap{first}");
+        match kind {
+            // With a volume it would destroy first what the snapshot rests on; an overlay that has copies it refuses.
+            Kind::Lvm | Kind::LvmThick | Kind::Overlay => {
+                ok(&host.rlxc("snapshot", &["-n", name, "-r", &last]))
+            }
+            _ => ok(&host.lxc("snapshot", &["-n", name, "-r", &last])),
+        };
         assert_eq!(host.inside(name, "cat /file"), "one\n");
         // LXC starts what we made.
         let args = ["-n", &of_rlxc, "--", "/bin/busybox", "sleep", "100"];
@@ -186,11 +299,50 @@ fn in_turn(kind: Kind) {
     ok(&host.rlxc("destroy", &["-s", "-n", "theirs"]));
     let left = ok(&host.sh(&format!("ls -A {}", host.lxcpath().display())));
     assert_eq!(left, "");
+    assert!(host.volumes().is_empty(), "{:?}", host.volumes());
+}
+
+/// Each side makes a copy that shares, and the other one starts, copies and removes it.
+fn shared_in_turn(host: &Host, name: &str) {
+    ok(&host.lxc("copy", &["-n", name, "-N", "s-lxc", "-s"]));
+    ok(&host.rlxc("copy", &["-n", name, "-N", "s-rlxc", "-s"]));
+    assert_eq!(host.inside("s-lxc", "cat /file"), "one\n");
+    host.inside("s-lxc", "echo changed > /file");
+    let start = ["-n", "s-rlxc", "--", "/bin/busybox", "sleep", "100"];
+    ok(&host.lxc("start", &start));
+    ok(&host.lxc("stop", &["-k", "-n", "s-rlxc"]));
+    assert_eq!(host.inside(name, "cat /file"), "one\n");
+    // Neither side removes what the other's copy rests on.
+    if matches!(host.kind, Kind::Dir | Kind::Overlay | Kind::LvmThick) {
+        ok(&host.rlxc("destroy", &["-n", "s-lxc"]));
+        assert!(!host.lxc("destroy", &["-n", name]).status.success());
+        ok(&host.lxc("copy", &["-n", name, "-N", "s-lxc", "-s"]));
+        ok(&host.lxc("destroy", &["-n", "s-rlxc"]));
+        assert!(!host.rlxc("destroy", &["-n", name]).status.success());
+        ok(&host.rlxc("copy", &["-n", name, "-N", "s-rlxc", "-s"]));
+    }
+    ok(&host.rlxc("destroy", &["-n", "s-lxc"]));
+    ok(&host.lxc("destroy", &["-n", "s-rlxc"]));
 }
 
 #[test]
 fn directories_pass_between_lxc_and_us() {
     in_turn(Kind::Dir);
+}
+
+#[test]
+fn overlays_pass_between_lxc_and_us() {
+    in_turn(Kind::Overlay);
+}
+
+#[test]
+fn logical_volumes_in_a_thin_pool_pass_between_lxc_and_us() {
+    in_turn(Kind::Lvm);
+}
+
+#[test]
+fn logical_volumes_without_a_pool_pass_between_lxc_and_us() {
+    in_turn(Kind::LvmThick);
 }
 
 #[test]

@@ -33,7 +33,10 @@ impl Drop for Row {
         };
         println!(
             "table: {} | {}{end}",
-            self.kind.name(),
+            match self.kind {
+                Kind::LvmThick => "lvm without a thin pool",
+                kind => kind.name(),
+            },
             self.cells.join(" | ")
         );
     }
@@ -72,7 +75,7 @@ fn every_operation(kind: Kind) {
         assert_eq!(host.inside("a", "cat /file"), "one\n");
         // What it rests on stays as long as it does.
         let refused = host.rlxc("destroy", &["-n", "a"]);
-        if matches!(kind, Kind::Dir | Kind::Overlay | Kind::Zfs) {
+        if matches!(kind, Kind::Dir | Kind::Overlay | Kind::Zfs | Kind::LvmThick) {
             assert!(said(&refused).contains("thin"), "{}", said(&refused));
             assert!(!refused.status.success());
         }
@@ -96,17 +99,7 @@ fn every_operation(kind: Kind) {
     ok(&host.rlxc("destroy", &["-s", "-n", "a"]));
     let left = ok(&host.sh(&format!("ls -A {}", host.lxcpath().display())));
     assert_eq!(left, "");
-    match kind {
-        Kind::Zfs => {
-            let sets = ok(&host.sh(&format!("zfs list -H -t all -o name -r {}", host.pool())));
-            assert_eq!(sets.lines().count(), 1, "{sets}");
-        }
-        Kind::Btrfs => {
-            let list = format!("btrfs subvolume list {}", host.lxcpath().display());
-            assert_eq!(ok(&host.sh(&list)), "");
-        }
-        _ => {}
-    }
+    assert!(host.volumes().is_empty(), "{:?}", host.volumes());
     row.works("destroy");
 }
 
@@ -169,36 +162,47 @@ fn zfs_data_sets_do_all() {
 }
 
 #[test]
-fn copies_go_from_every_kind_of_storage_to_every_other() {
-    let Some(host) = Host::new(Kind::Btrfs) else {
-        return;
+fn logical_volumes_in_a_thin_pool_do_all() {
+    every_operation(Kind::Lvm);
+}
+
+#[test]
+fn logical_volumes_without_a_pool_do_all() {
+    every_operation(Kind::LvmThick);
+}
+
+/// Makes a container on each kind of storage, and a copy of it on each other.
+fn cross(host: &Host, from: &[&str], to: &[&str]) {
+    let pool = host.pool();
+    // What a kind wants to be told when it is made, or is the target of a copy.
+    let of = |kind: &str, size: &'static str| -> Vec<String> {
+        let words: &[&str] = match kind {
+            "loop" => &[size, "40M"],
+            "lvm" => &["--vgname", &pool, size, "40M"],
+            "zfs" => &["--zfsroot", &pool],
+            _ => &[],
+        };
+        words.iter().map(|word| (*word).to_owned()).collect()
     };
-    let create = |name: &str, kind: &str| {
+    for from in from {
         let path = |below: &str| host.path(below).display().to_string();
         let (file, template) = (path("empty.conf"), path("template"));
-        let args = ["-n", name, "-f", &file, "-t", &template, "-B", kind];
-        let size: &[&str] = if kind == "loop" {
-            &["--fssize", "40M"]
-        } else {
-            &[]
-        };
-        ok(&host.rlxc("create", &[&args[..], size].concat()));
-    };
-    for from in ["dir", "overlay", "btrfs", "loop"] {
-        create(from, from);
+        let args = ["-n", from, "-f", &file, "-t", &template, "-B", from];
+        let own = of(from, "--fssize");
+        let own: Vec<&str> = own.iter().map(String::as_str).collect();
+        ok(&host.rlxc("create", &[&args[..], &own].concat()));
         host.inside(
             from,
             "mkdir /d; echo x > /d/f; ln /d/f /d/g; rm /file; chmod 2751 /d",
         );
-        for to in ["dir", "btrfs", "loop"] {
+        for to in to {
             let name = format!("{from}-{to}");
-            let args = ["-n", from, "-N", &name, "-B", to, "-L", "40M"];
-            ok(&host.rlxc("copy", &args));
-            assert!(
-                host.config(&name)
-                    .contains(&format!("lxc.rootfs.path = {to}:")),
-                "{name}"
-            );
+            let own = of(to, "-L");
+            let own: Vec<&str> = own.iter().map(String::as_str).collect();
+            let args = ["-n", from, "-N", &name, "-B", to];
+            ok(&host.rlxc("copy", &[&args[..], &own].concat()));
+            let path = format!("lxc.rootfs.path = {to}:");
+            assert!(host.config(&name).contains(&path), "{name}");
             let seen = host.inside(
                 &name,
                 "cat /d/g; stat -c '%a %h' /d/f; stat -c %a /d; ls / | grep -c file || true",
@@ -208,12 +212,42 @@ fn copies_go_from_every_kind_of_storage_to_every_other() {
             ok(&host.rlxc("destroy", &["-n", &name]));
         }
     }
+}
+
+#[test]
+fn copies_go_from_every_kind_of_storage_to_every_other() {
+    let Some(host) = Host::new(Kind::Btrfs) else {
+        return;
+    };
+    cross(
+        &host,
+        &["dir", "overlay", "btrfs", "loop"],
+        &["dir", "btrfs", "loop"],
+    );
     let refused = host.rlxc("copy", &["-n", "btrfs", "-N", "x", "-B", "overlay", "-s"]);
     assert!(
         !refused.status.success() && !host.has("x"),
         "{}",
         said(&refused)
     );
+}
+
+#[test]
+fn copies_go_to_data_sets_and_from_them() {
+    let Some(host) = Host::new(Kind::Zfs) else {
+        return;
+    };
+    cross(&host, &["zfs"], &["dir", "loop", "zfs"]);
+    cross(&host, &["dir", "overlay", "loop"], &["zfs"]);
+}
+
+#[test]
+fn copies_go_to_logical_volumes_and_from_them() {
+    let Some(host) = Host::new(Kind::Lvm) else {
+        return;
+    };
+    cross(&host, &["lvm"], &["dir", "loop", "lvm"]);
+    cross(&host, &["dir", "overlay", "loop"], &["lvm"]);
 }
 
 #[test]
