@@ -116,7 +116,9 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let place = std::env::temp_dir().join(format!("rlxc-bench-{}", std::process::id()));
     let storage_only = args.iter().any(|arg| arg == "--storage");
     let result = match network_only {
-        _ if storage_only => storage::measure(&place, &ours(), &theirs()),
+        _ if storage_only => {
+            storage::measure(&place, &ours(), &theirs(), storage::Plan::alone(args)?)
+        }
         true => rootfs(&place).and_then(|_| network::rows(&place, runs)),
         false => measure(&place, runs),
     };
@@ -205,7 +207,7 @@ fn measure(place: &Path, runs: usize) -> Result<(), String> {
     cgroup::rows(place, runs)?;
     config::rows(place, runs)?;
     network::rows(place, runs)?;
-    storage::measure(place, &ours, &theirs)
+    storage::measure(place, &ours, &theirs, storage::Plan::among_others())
 }
 
 fn ratio(a: u64, b: u64) -> f64 {

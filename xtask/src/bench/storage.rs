@@ -8,25 +8,56 @@ use std::time::{Duration, Instant};
 use super::{Side, print_row};
 use crate::host;
 
+mod lvm;
 mod zfs;
 
 const FILES: u32 = 20_000;
-const RUNS: usize = 3;
 
-/// How long all rows may take together: the later ones are repeated less often, or left out.
-const BUDGET: Duration = Duration::from_secs(220);
+/// How often each row is repeated, and how long all may take together: the later ones are repeated less often, or left
+/// out.
+pub(super) struct Plan {
+    runs: usize,
+    budget: Duration,
+}
+
+impl Plan {
+    /// As one part of the comparison.
+    pub(super) fn among_others() -> Self {
+        Self {
+            runs: 3,
+            budget: Duration::from_secs(220),
+        }
+    }
+
+    /// `--storage [--runs N]`: as often as is wanted.
+    pub(super) fn alone(args: &[String]) -> Result<Self, String> {
+        let runs = args.iter().position(|arg| arg == "--runs");
+        let runs = runs.and_then(|at| args.get(at + 1));
+        let runs = runs.map_or(Ok(5), |n| n.parse::<usize>());
+        Ok(Self {
+            runs: runs.map_err(|e| format!("--runs: {e}"))?.max(1),
+            budget: Duration::from_secs(3600),
+        })
+    }
+}
 
 /// How much of the time is left.
-struct Clock(Instant);
+struct Clock {
+    runs: usize,
+    end: Instant,
+}
 
 impl Clock {
-    fn start() -> Self {
-        Self(Instant::now() + BUDGET)
+    fn start(plan: &Plan) -> Self {
+        Self {
+            runs: plan.runs,
+            end: Instant::now() + plan.budget,
+        }
     }
 
     /// Whether one more run of what took so long last time fits in.
     fn allows(&self, last: Duration) -> bool {
-        Instant::now() + last < self.0
+        Instant::now() + last < self.end
     }
 }
 
@@ -161,7 +192,7 @@ fn rows(
     let mut copies = [Vec::new(), Vec::new()];
     let mut ends = [Vec::new(), Vec::new()];
     let mut last = Duration::ZERO;
-    for _ in 0..=RUNS {
+    for _ in 0..=clock.runs {
         if !clock.allows(last) {
             break;
         }
@@ -199,7 +230,7 @@ fn against_tools(lxcpath: &Path, ours: &Side, clock: &Clock) -> Result<(), Strin
         let (mut us, mut them) = (Vec::new(), Vec::new());
         let (mut our_end, mut their_end) = (Vec::new(), Vec::new());
         let mut last = Duration::ZERO;
-        for _ in 0..=RUNS {
+        for _ in 0..=clock.runs {
             if !clock.allows(last) {
                 break;
             }
@@ -226,9 +257,9 @@ fn against_tools(lxcpath: &Path, ours: &Side, clock: &Clock) -> Result<(), Strin
 }
 
 /// All rows.
-pub(super) fn measure(place: &Path, ours: &Side, theirs: &Side) -> Result<(), String> {
+pub(super) fn measure(place: &Path, ours: &Side, theirs: &Side, plan: Plan) -> Result<(), String> {
     println!("storage, {FILES} files:");
-    let clock = Clock::start();
+    let clock = Clock::start(&plan);
     let sides = [ours, theirs];
     let full = ["-n", "a", "-N", "b"];
     let snapshot = ["-n", "a", "-N", "b", "-s"];
@@ -268,6 +299,9 @@ pub(super) fn measure(place: &Path, ours: &Side, theirs: &Side) -> Result<(), St
     })?;
     if let Err(error) = zfs::rows(place, ours, &clock) {
         failed("zfs", &error);
+    }
+    if let Err(error) = lvm::rows(place, sides, &clock) {
+        failed("lvm", &error);
     }
     on("xfs", &|disk| {
         container(disk, "dir")?;

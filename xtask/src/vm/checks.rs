@@ -100,6 +100,6 @@ pub(crate) const CHECKS: &[Check] = &[
     Check {
         package: "rlxc-tests",
         test: "storage",
-        only: &["logical_volumes"],
+        only: &["logical_volumes", "network_block"],
     },
 ];

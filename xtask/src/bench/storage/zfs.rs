@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{Clock, RUNS, Side, print_row, shell};
+use super::{Clock, Side, print_row, shell};
 use crate::host;
 
 /// A pool in memory and the daemon that serves it.
@@ -94,7 +94,7 @@ pub(super) fn rows(place: &Path, ours: &Side, clock: &Clock) -> Result<(), Strin
     );
     let mut times = [const { Vec::new() }; 4];
     let mut last = Duration::ZERO;
-    for _ in 0..=RUNS {
+    for _ in 0..=clock.runs {
         if !clock.allows(last) {
             break;
         }
