@@ -71,21 +71,6 @@ pub(crate) unsafe extern "C" fn clear_config_item(
 
 /// Whether LXC copies the key's value whole or not at all; all others it prints, and cuts them.
 fn is_text(key: &str) -> bool {
-    const NETWORK: [&str; 8] = [
-        "link",
-        "name",
-        "hwaddr",
-        "mtu",
-        "script.up",
-        "script.down",
-        "veth.pair",
-        "type",
-    ];
-    if let Some(rest) = key.strip_prefix("lxc.net.") {
-        return rest
-            .split_once('.')
-            .is_some_and(|(_, sub)| NETWORK.contains(&sub));
-    }
     matches!(
         key,
         "lxc.apparmor.profile"

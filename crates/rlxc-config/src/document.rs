@@ -88,7 +88,8 @@ impl Document {
         &mut self.config
     }
 
-    /// The unexpanded text. Bytes that are not UTF-8 are shown as U+FFFD; [`Self::save`] keeps them.
+    /// The unexpanded text. Bytes of comments that are not UTF-8 are shown as U+FFFD; [`Self::save`]
+    /// keeps them.
     pub fn text(&self) -> Cow<'_, str> {
         match self.text.bytes() {
             Cow::Borrowed(text) => String::from_utf8_lossy(text),
@@ -201,21 +202,16 @@ impl Document {
                 }
                 Line::Blank | Line::Comment | Line::Ignored => continue,
             };
-            let (name, value_text) = match valid {
-                Some(valid) => {
-                    let line = &valid[range.clone()];
-                    (
-                        Cow::Borrowed(&line[key.clone()]),
-                        Cow::Borrowed(&line[value.clone()]),
-                    )
-                }
-                None => (
-                    String::from_utf8_lossy(&raw[key.clone()]),
-                    String::from_utf8_lossy(&raw[value.clone()]),
-                ),
+            // Comments may be in any encoding; what is acted on must not be guessed.
+            let line = match valid {
+                Some(valid) => &valid[range.clone()],
+                None => std::str::from_utf8(raw).map_err(|error| {
+                    reader.located(number, error.valid_up_to(), LineError::NotUtf8)
+                })?,
             };
-            let mut value_text = value_text;
-            if hwaddr::is_key(&name) {
+            let name = &line[key.clone()];
+            let mut value_text = Cow::Borrowed(&line[value.clone()]);
+            if hwaddr::is_key(name) {
                 // The saved text holds the address that was chosen.
                 let filled = hwaddr::fill(&raw[value.clone()]);
                 value_text = Cow::Owned(String::from_utf8_lossy(&filled).into_owned());
@@ -223,7 +219,7 @@ impl Document {
                     kept.filled.push((range.start + value.start, filled));
                 }
             }
-            if let Err(error) = self.apply(&name, &value_text, reader.includes) {
+            if let Err(error) = self.apply(name, &value_text, reader.includes) {
                 let column = match &error {
                     KeyError::Unknown { .. } => key.start,
                     KeyError::Value { source, .. } => value.start + source.span.map_or(0, |s| s.0),
@@ -232,8 +228,8 @@ impl Document {
                 return Err(reader.located(number, column, error.into()));
             }
             let at = || Some(reader.place(number, key.start));
-            self.warn(&name, &value_text, at);
-            self.record(&name, &value_text, at);
+            self.warn(name, &value_text, at);
+            self.record(name, &value_text, at);
         }
         Ok(())
     }

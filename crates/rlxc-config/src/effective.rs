@@ -161,6 +161,15 @@ fn written(config: &Config, row: &KeyRow, rest: &str) -> Option<String> {
             Some(address) => format!("unix:{address}"),
             None => String::new(),
         }),
+        // LXC shows one of the two fields.
+        "lxc.time.offset.boot" => Some(offset(
+            config.time_offset.boot_s,
+            config.time_offset.boot_ns,
+        )),
+        "lxc.time.offset.monotonic" => Some(offset(
+            config.time_offset.monotonic_s,
+            config.time_offset.monotonic_ns,
+        )),
         "lxc.mount.auto" => Some(mount::written_auto(&config.mounts.auto)),
         "lxc.cap.keep" => match &config.caps.keep {
             Some(keep) if keep.is_empty() => Some("none".to_owned()),
@@ -177,6 +186,14 @@ fn written(config: &Config, row: &KeyRow, rest: &str) -> Option<String> {
             })
         }
         _ => shown(),
+    }
+}
+
+fn offset(seconds: i64, nanoseconds: i64) -> String {
+    match (seconds, nanoseconds) {
+        (0, nanoseconds) => format!("{nanoseconds}ns"),
+        (seconds, 0) => format!("{seconds}s"),
+        (seconds, nanoseconds) => format!("{seconds}s\n{nanoseconds}ns"),
     }
 }
 

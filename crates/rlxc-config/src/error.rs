@@ -165,6 +165,9 @@ pub enum LineError {
     /// A NUL byte.
     #[error("a NUL byte: this is no text file")]
     Nul,
+    /// Bytes in a key or value that are not UTF-8.
+    #[error("not UTF-8 (a file in another encoding is converted by iconv -f latin1 -t utf-8)")]
+    NotUtf8,
     /// The key or value is refused.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -235,7 +238,7 @@ pub enum LoadError {
 /// The head of a line's message: the source's own text follows in the chain.
 fn key_of(error: &LineError) -> &'static str {
     match error {
-        LineError::NoEquals | LineError::Nul => "bad line",
+        LineError::NoEquals | LineError::Nul | LineError::NotUtf8 => "bad line",
         LineError::Key(KeyError::Unknown { .. }) => "bad key",
         LineError::Key(KeyError::Include { .. }) => "bad include",
         LineError::Key(_) => "bad value",
@@ -284,6 +287,7 @@ impl LoadError {
             Self::Line { source, .. } => match &**source {
                 LineError::Key(key) => key.errno(),
                 LineError::NoEquals | LineError::Nul => libc::EINVAL,
+                LineError::NotUtf8 => libc::EILSEQ,
             },
         }
     }

@@ -48,8 +48,9 @@ pub(crate) fn is_key(key: &str) -> bool {
     if rest.starts_with("hwaddr") {
         return true;
     }
-    // LXC reads the index as a signed number.
-    let rest = rest.strip_prefix('-').unwrap_or(rest);
+    // LXC reads the index by scanf(3): after blanks, with a sign.
+    let rest = rest.trim_start_matches(|c: char| u8::try_from(c).is_ok_and(crate::line::is_space));
+    let rest = rest.strip_prefix(['-', '+']).unwrap_or(rest);
     let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
     digits > 0 && &rest[digits..] == ".hwaddr"
 }

@@ -57,3 +57,4 @@ pub use save::save as replace_file;
 pub use signal::Signal;
 pub use usernet::{Usernet, UsernetName, UsernetRule};
 pub use v1::{V1Limits, Warning};
+pub use value::number;

@@ -3,8 +3,9 @@
 use std::io;
 use std::path::Path;
 
-use nom::bytes::complete::take_till1;
-use nom::character::complete::{space0, space1};
+use nom::bytes::complete::{tag, take_till1};
+use nom::character::complete::{digit1, space1};
+use nom::combinator::{map_opt, opt};
 use nom::sequence::preceded;
 use nom::{IResult, Parser};
 use serde::{Deserialize, Serialize};
@@ -42,18 +43,27 @@ fn field(input: &str) -> IResult<&str, &str> {
     take_till1(|c: char| c == ' ' || c == '\t').parse(input)
 }
 
+/// The number at the beginning, as scanf(3) reads one: what follows does not count. One below zero, or
+/// too large, grants nothing in LXC.
+pub(crate) fn count(input: &str) -> IResult<&str, u32> {
+    let number = preceded(opt(tag("+")), digit1);
+    map_opt(number, |digits: &str| {
+        let number: i32 = digits.parse().ok()?;
+        u32::try_from(number).ok()
+    })
+    .parse(input)
+}
+
+/// A line begins with its name at once, and may end in anything.
 fn rule(line: &str) -> Option<UsernetRule> {
-    let parsed: IResult<&str, (&str, &str, &str, &str)> = (
-        preceded(space0, field),
+    let parsed: IResult<&str, (&str, &str, &str, u32)> = (
+        field,
         preceded(space1, field),
         preceded(space1, field),
-        preceded(space1, field),
+        preceded(space1, count),
     )
         .parse(line);
-    let (rest, (name, kind, bridge, count)) = parsed.ok()?;
-    if !rest.trim().is_empty() {
-        return None;
-    }
+    let (_, (name, kind, bridge, count)) = parsed.ok()?;
     Some(UsernetRule {
         name: match name.strip_prefix('@') {
             Some(group) => UsernetName::Group(group.to_owned()),
@@ -61,16 +71,17 @@ fn rule(line: &str) -> Option<UsernetRule> {
         },
         kind: kind.to_owned(),
         bridge: bridge.to_owned(),
-        count: count.parse().ok()?,
+        count,
     })
 }
 
 impl Usernet {
-    /// Parses the file's text. Lines that do not have the four fields are ignored, as in LXC.
+    /// Parses the file's text. Lines that do not have the four fields are ignored, as in LXC, and so is
+    /// what follows the number. A line begins with its name at once.
     pub fn parse(text: &str) -> Self {
         let rules = text
-            .lines()
-            .filter(|line| !line.trim_start().starts_with('#'))
+            .split('\n')
+            .filter(|line| !line.starts_with('#'))
             .filter_map(rule)
             .collect();
         Self { rules }
@@ -123,5 +134,27 @@ mod tests {
             .sum();
         assert_eq!(total, 15);
         assert_eq!(net.matching("bob", &[], "veth", "br1").count(), 0);
+    }
+
+    #[test]
+    fn numbers_are_read_up_to_what_follows_them() {
+        let number = |line: &str| Usernet::parse(line).rules.first().map(|rule| rule.count);
+        for (line, wanted) in [
+            ("ann veth br0 10 # ten", Some(10)),
+            ("ann veth br0 10\r", Some(10)),
+            ("ann veth br0 10x", Some(10)),
+            ("ann\tveth \t br0   +7 8", Some(7)),
+            ("ann veth br0 0x10", Some(0)),
+            ("ann veth br0 -3", None),
+            ("ann veth br0 2147483647", Some(2_147_483_647)),
+            ("ann veth br0 2147483648", None),
+            ("ann veth br0 99999999999999", None),
+            (" ann veth br0 1", None),
+            ("ann veth br0 x1", None),
+            ("ann veth br0", None),
+            ("ann veth br0 - 1", None),
+        ] {
+            assert_eq!(number(line), wanted, "{line:?}");
+        }
     }
 }

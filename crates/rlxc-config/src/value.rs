@@ -54,6 +54,12 @@ pub(crate) fn uint(value: &str) -> Result<u32> {
         .ok_or_else(|| ValueError::expected("a number from 0 to 4294967295"))
 }
 
+/// A number as LXC reads one in a configuration: base 0 (`0x10`, `010`), leading blanks and `+` allowed,
+/// nothing after it; `None` for anything else, or what does not fit 32 bits.
+pub fn number(value: &str) -> Option<u32> {
+    uint(value).ok()
+}
+
 /// [`uint`] of up to 64 bits.
 pub(crate) fn uint64(value: &str) -> Result<u64> {
     all_consuming(preceded((multispace0, opt(tag("+"))), magnitude))
@@ -235,35 +241,36 @@ fn limit_or_end(input: &str) -> IResult<&str, Option<Option<u64>>> {
     map(limit, Some).parse(input)
 }
 
-/// An offset of `lxc.time.offset.*`: seconds and nanoseconds as LXC keeps them.
-pub(crate) fn time_offset(value: &str) -> Result<(i64, i64)> {
-    let parsed: IResult<&str, (&str, &str, &str)> = all_consuming((
-        recognize((opt(one_of("+-")), digit1)),
-        multispace0,
-        alt((
-            tag("ms"),
-            tag("us"),
-            tag("ns"),
-            tag("h"),
-            tag("m"),
-            tag("s"),
-        )),
-    ))
-    .parse(value);
-    let (_, (number, _, unit)) =
-        parsed.map_err(|_| ValueError::expected("a whole number and a unit: h m s ms us ns"))?;
+/// An offset of `lxc.time.offset.*`, in the field that LXC keeps it in: the other one stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offset {
+    /// h, m, s
+    Seconds(i64),
+    /// ms, us, ns
+    Nanoseconds(i64),
+}
+
+/// A number, and as in LXC at most two bytes after it: a unit of two letters, or one with a blank.
+pub(crate) fn time_offset(value: &str) -> Result<Offset> {
+    let wrong = || ValueError::expected("a whole number and a unit: h m s ms us ns");
+    let parsed: IResult<&str, &str> =
+        preceded(multispace0, recognize((opt(one_of("+-")), digit1))).parse(value);
+    let (unit, number) = parsed.map_err(|_| wrong())?;
+    if unit.len() > 2 {
+        return Err(wrong());
+    }
     let overflow = || ValueError::expected("an offset that fits 64 bits").errno(libc::EOVERFLOW);
     let number: i64 = number.parse().map_err(|_| overflow())?;
-    let (factor, seconds) = match unit {
-        "h" => (3600, true),
-        "m" => (60, true),
-        "s" => (1, true),
-        "ms" => (1_000_000, false),
-        "us" => (1_000, false),
-        _ => (1, false),
-    };
-    let scaled = number.checked_mul(factor).ok_or_else(overflow)?;
-    Ok(if seconds { (scaled, 0) } else { (0, scaled) })
+    let scaled = |factor| number.checked_mul(factor).ok_or_else(overflow);
+    Ok(match unit.trim_matches([' ', '\t', '\n']) {
+        "h" => Offset::Seconds(scaled(3600)?),
+        "m" => Offset::Seconds(scaled(60)?),
+        "s" => Offset::Seconds(number),
+        "ms" => Offset::Nanoseconds(scaled(1_000_000)?),
+        "us" => Offset::Nanoseconds(scaled(1_000)?),
+        "ns" => Offset::Nanoseconds(number),
+        _ => return Err(wrong()),
+    })
 }
 
 #[cfg(test)]
@@ -323,9 +330,12 @@ mod tests {
 
     #[test]
     fn time_offsets_keep_seconds_and_nanoseconds_apart() {
-        assert_eq!(time_offset("2h"), Ok((7200, 0)));
-        assert_eq!(time_offset("-3 ms"), Ok((0, -3_000_000)));
-        assert!(time_offset("3").is_err());
+        assert_eq!(time_offset("2h"), Ok(Offset::Seconds(7200)));
+        assert_eq!(time_offset(" -3ms"), Ok(Offset::Nanoseconds(-3_000_000)));
+        assert_eq!(time_offset("+5\tm"), Ok(Offset::Seconds(300)));
+        for bad in ["3", "m", "5  m", "5 ms", "5M", "0x5m", "- 5s", "5.5s"] {
+            assert!(time_offset(bad).is_err(), "{bad}");
+        }
         assert_eq!(
             time_offset("9999999999999999h").unwrap_err().errno,
             libc::EOVERFLOW

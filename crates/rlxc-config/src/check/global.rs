@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Diagnostic, Place, Severity};
 use crate::global::GLOBAL_KEYS;
-use crate::keys;
+use crate::{keys, usernet};
 
 /// Which of the host's own files a path names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub(super) fn check(kind: Kind, path: &Path, text: &[u8]) -> Option<Vec<Diagnost
             }
             Some(global(lines(), place))
         }
-        Kind::Usernet => Some(usernet(lines(), place)),
+        Kind::Usernet => Some(rules(lines(), place)),
     }
 }
 
@@ -126,7 +126,7 @@ fn global<'a>(
     found
 }
 
-fn usernet<'a>(
+fn rules<'a>(
     lines: impl Iterator<Item = (usize, &'a str)>,
     place: impl Fn(usize, &str) -> Place,
 ) -> Vec<Diagnostic> {
@@ -139,8 +139,18 @@ fn usernet<'a>(
         }
         let place = place(number, line);
         let whole = (start, start + body.len());
+        if start > 0 {
+            let finding = place.about(
+                Severity::Warning,
+                "ignored-line",
+                "a line that begins with a blank is ignored",
+                (0, start),
+            );
+            found.push(finding);
+            continue;
+        }
         let words: Vec<&str> = body.split_ascii_whitespace().collect();
-        let [_, kind, _, count] = words.as_slice() else {
+        let [_, kind, _, count, more @ ..] = words.as_slice() else {
             let finding = place.about(
                 Severity::Warning,
                 "ignored-line",
@@ -164,13 +174,21 @@ fn usernet<'a>(
             found.push(finding.expected("veth"));
         }
         if count.parse::<u32>().is_err() {
-            let finding = place.about(
-                Severity::Warning,
-                "ignored-line",
-                "this line is ignored",
-                span(count),
-            );
+            let number = usernet::count(count).ok().map(|(_, number)| number);
+            let (code, message) = match number {
+                None => ("ignored-line", "this line is ignored".to_owned()),
+                Some(number) => ("bad-value", format!("this counts as {number}")),
+            };
+            let finding = place.about(Severity::Warning, code, message, span(count));
             found.push(finding.expected("how many interfaces"));
+        }
+        if let Some(first) = more.first().filter(|word| !word.starts_with('#')) {
+            found.push(place.about(
+                Severity::Warning,
+                "trailing-text",
+                "what follows the number is ignored",
+                (span(first).0, whole.1),
+            ));
         }
     }
     found

@@ -4,8 +4,22 @@ use super::{Diagnostic, Place, Severity};
 use crate::error::{ValueError, short};
 use crate::{MountEntry, keys, legacy};
 
+/// What some editors put before the first line.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A line that LXC skips without a word.
 pub(super) fn ignored(place: &Place) -> Diagnostic {
+    if place.line == 1 && place.text.starts_with(BYTE_ORDER_MARK) {
+        let mark = (0, BYTE_ORDER_MARK.len_utf8());
+        return place
+            .about(
+                Severity::Warning,
+                "byte-order-mark",
+                "the file begins with a byte order mark: its first line is ignored",
+                mark,
+            )
+            .help("save the file without it: sed -i '1s/^\\xef\\xbb\\xbf//' FILE");
+    }
     let word = place.text.split('=').next().unwrap_or_default().trim();
     let start = place.text.len() - place.text.trim_start().len();
     let finding = place.about(

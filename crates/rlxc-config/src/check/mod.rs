@@ -286,15 +286,17 @@ impl Checker {
                 ));
                 continue;
             }
-            if std::str::from_utf8(raw).is_err()
-                && !matches!(Line::parse(raw), Line::Comment | Line::Ignored)
+            if let Err(error) = std::str::from_utf8(raw)
+                && matches!(Line::parse(raw), Line::Pair { .. } | Line::NoEquals)
             {
+                let at = error.valid_up_to();
                 self.found.push(place.about(
-                    Severity::Warning,
+                    Severity::Error,
                     "not-utf8",
-                    "the line is not UTF-8; what is not becomes U+FFFD in the value",
-                    place.key,
+                    LineError::NotUtf8.to_string(),
+                    (at, at + char::REPLACEMENT_CHARACTER.len_utf8()),
                 ));
+                continue;
             }
             match Line::parse(line.as_bytes()) {
                 Line::Blank | Line::Comment => {}

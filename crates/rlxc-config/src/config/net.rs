@@ -27,8 +27,8 @@ pub struct Nic {
     pub ipv4: Vec<Ipv4Address>,
     /// `.ipv4.gateway`
     pub ipv4_gateway: Gateway<Ipv4Addr>,
-    /// `.ipv6.address`
-    pub ipv6: Vec<(Ipv6Addr, u8)>,
+    /// `.ipv6.address` with its prefix length, which is looked at when the container starts
+    pub ipv6: Vec<(Ipv6Addr, u32)>,
     /// `.ipv6.gateway`
     pub ipv6_gateway: Gateway<Ipv6Addr>,
     /// `.script.up`

@@ -20,7 +20,10 @@ fn environment(list: &mut Pairs, value: &str) -> Result<(), Fault> {
                 ))
                 .errno(libc::ENOENT)
             })?;
-            list.push(value, inherited.to_string_lossy());
+            let inherited = inherited.to_str().ok_or_else(|| {
+                ValueError::new(format!("the caller's {value} is not UTF-8")).errno(libc::EILSEQ)
+            })?;
+            list.push(value, inherited);
         }
     }
     Ok(())

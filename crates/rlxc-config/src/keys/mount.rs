@@ -182,33 +182,41 @@ pub(super) const ROWS: &[KeyRow] = &[
         |c, _| { c.mounts.fstab = None; Ok(()) }),
 ];
 
+/// Options of mount entries, which `lxc.rootfs.options` must not hold anywhere: LXC looks no closer.
+const OF_ENTRIES: [&str; 4] = ["create=dir", "create=file", "optional", "relative"];
+
 /// Checks `lxc.rootfs.options`: no options of mount entries, and an id map that can be opened.
 fn check_options(value: &str) -> Result<(), Fault> {
-    for option in value.split(',') {
-        if option.starts_with("create=") || option == "optional" || option == "relative" {
+    for option in OF_ENTRIES {
+        if let Some(at) = value.find(option) {
             return Err(
                 ValueError::expected("options of a mount, not those of lxc.mount.entry")
-                    .at(value, option)
+                    .at(value, &value[at..at + option.len()])
                     .into(),
             );
         }
-        let Some(source) = option.strip_prefix("idmap=").filter(|s| *s != "container") else {
-            continue;
-        };
-        // Never blocks, whatever the path names.
-        let opened = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC)
-            .open(source);
-        if let Err(error) = opened {
-            return Err(ValueError::new(format!(
+    }
+    let Some(at) = value.find("idmap=") else {
+        return Ok(());
+    };
+    let option = value[at..].split(',').next().unwrap_or_default();
+    let source = option.strip_prefix("idmap=").unwrap_or_default();
+    if source == "container" {
+        return Ok(());
+    }
+    // Never blocks, whatever the path names.
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC)
+        .open(source)
+        .map(drop)
+        .map_err(|error| {
+            ValueError::new(format!(
                 "expected idmap=container or the path of a user namespace: {error}"
             ))
             .at(value, option)
-            .into());
-        }
-    }
-    Ok(())
+            .into()
+        })
 }
 
 pub(super) const ROOTFS: &[KeyRow] = &[

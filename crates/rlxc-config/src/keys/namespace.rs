@@ -3,7 +3,7 @@
 use super::{Fault, KeyRow, lines};
 use crate::config::{IdKind, Namespace, NamespaceSet};
 use crate::error::ValueError;
-use crate::value;
+use crate::value::{self, Offset};
 
 pub(super) const IDMAP_INCLUDE: &[KeyRow] = &[
     row!("lxc.idmap", list; "u|g NSID HOSTID RANGE", "none (no user namespace)", "2.1",
@@ -57,8 +57,14 @@ macro_rules! offset_key {
     ($name:literal, $seconds:ident, $nanos:ident, $doc:literal) => {
         row!($name; "a whole number with unit h, m, s, ms, us or ns", "0", "4.0.0", $doc, "7200s",
             |c, _, v| {
-                let (seconds, nanos) = if v.is_empty() { (0, 0) } else { value::time_offset(v)? };
-                (c.time_offset.$seconds, c.time_offset.$nanos) = (seconds, nanos);
+                if v.is_empty() {
+                    (c.time_offset.$seconds, c.time_offset.$nanos) = (0, 0);
+                    return Ok(());
+                }
+                match value::time_offset(v)? {
+                    Offset::Seconds(seconds) => c.time_offset.$seconds = seconds,
+                    Offset::Nanoseconds(nanos) => c.time_offset.$nanos = nanos,
+                }
                 Ok(())
             },
             |c, _| Ok(match (c.time_offset.$seconds, c.time_offset.$nanos) {

@@ -72,6 +72,9 @@ pub(super) const INIT_TO_MONITOR: &[KeyRow] = &[
             for word in v.split(',').filter(|w| !w.is_empty()) {
                 new.push(value::uint(word).map_err(|e| e.at(v, word))?);
             }
+            if new.is_empty() {
+                return Err(ValueError::expected("numbers separated by commas").into());
+            }
             c.init.groups.get_or_insert_default().extend(new);
             Ok(())
         },
@@ -108,7 +111,7 @@ pub(super) const INIT_TO_MONITOR: &[KeyRow] = &[
         "Least important level that is logged.", "DEBUG",
         |c, _, v| {
             // As in LXC an unknown level also forgets the old one, but text that is no number does not.
-            if !v.starts_with(|c: char| c.is_ascii_digit()) || value::uint(v).is_ok() {
+            if !v.starts_with(|c: char| c.is_ascii_digit()) || value::int(v).is_ok() {
                 c.log.level = None;
             }
             c.log.level = if v.is_empty() { None } else { Some(level(v)?) };

@@ -177,6 +177,9 @@ pub(super) const CAPS: &[KeyRow] = &[
         |c, _| { (c.caps.drop, c.caps.keep) = (Vec::new(), None); Ok(()) }),
 ];
 
+/// The longest name of a Unix socket (unix(7)).
+const SOCKET_NAME: usize = 107;
+
 pub(super) const SECCOMP_SELINUX: &[KeyRow] = &[
     flag_key!(
         "lxc.seccomp.allow_nesting",
@@ -198,6 +201,9 @@ pub(super) const SECCOMP_SELINUX: &[KeyRow] = &[
         |c, _, v| {
             if v.is_empty() { c.seccomp.notify_proxy = None; return Ok(()); }
             match v.strip_prefix("unix:") {
+                Some(address) if address.len() > SOCKET_NAME => {
+                    Err(ValueError::expected("a socket's name of at most 107 bytes").into())
+                }
                 Some(address) if address.len() > 1 && address.starts_with(['/', '@']) => {
                     c.seccomp.notify_proxy = Some(address.to_owned());
                     Ok(())

@@ -132,6 +132,40 @@ const RULES: &[(&str, Rule, Then)] = &[
         Then::GoOn,
     ),
     (
+        "5.0.2 takes the words before a wrong one in lxc.cap.keep for dropped ones",
+        |before, step, _, _| {
+            let keep = "lxc.cap.keep";
+            (mentions(step, keep)
+                || mentions(step, "lxc.cap.drop")
+                || key(step).starts_with("lxc.cap"))
+                && refused(before, keep)
+        },
+        Then::Stop,
+    ),
+    (
+        "5.0.2 looks for the interface that lxc.net.N.link = NAME+ means when that is set, here the start does",
+        |_, step, ours, _| {
+            matches!(step, Step::Get(_))
+                && key(step).ends_with(".link")
+                && text(ours).ends_with('+')
+        },
+        Then::Stop,
+    ),
+    (
+        "5.0.2 takes a multiple of a negative time offset for an overflow",
+        |before, step, _, _| {
+            let offset = "lxc.time.offset";
+            let is_negative = |step: &Step| match step {
+                Step::Set(key, value) => key.starts_with(offset) && value.contains('-'),
+                Step::Load(text) => text.contains(offset) && text.contains('-'),
+                _ => false,
+            };
+            is_negative(step)
+                || before.iter().any(|(step, _)| is_negative(step)) && key(step).starts_with(offset)
+        },
+        Then::Stop,
+    ),
+    (
         "5.0.2 has ipvlan mode l2 by default, 7.0.0 l3",
         |_, step, ours, theirs| {
             key(step).ends_with(".ipvlan.mode") && *ours == "l3" && *theirs == "l2"
@@ -190,45 +224,35 @@ const RULES: &[(&str, Rule, Then)] = &[
         Then::Stop,
     ),
     (
-        "5.0.2 removes all lines that begin with lxc.cgroup when that is cleared, also those whose values stay",
+        "5.0.2 removes the lines of other keys that begin alike: lxc.net.1 and lxc.net.10, lxc.net and lxc.network, lxc.cgroup and all below it",
         |before, step, ours, theirs| {
-            let cleared = before.iter().any(|(step, _)| match step {
-                Step::Set(key, value) => value.is_empty() && key == "lxc.cgroup",
-                Step::Clear(key) => key == "lxc.cgroup",
-                Step::Load(text) => text.contains("lxc.cgroup"),
-                _ => false,
-            });
+            let cleared = |family: &str| {
+                before.iter().any(|(step, _)| match step {
+                    Step::Set(key, value) => value.is_empty() && key.starts_with(family),
+                    Step::Clear(key) => key.starts_with(family),
+                    Step::Load(text) => family == "lxc.cgroup" && text.contains(family),
+                    _ => false,
+                })
+            };
+            let mut alike = Vec::new();
+            if cleared("lxc.net") {
+                alike.extend(["lxc.netx", "lxc.network"]);
+                let keys = before.iter().map(|(step, _)| key(step));
+                alike.extend(keys.filter(|key| key.starts_with("lxc.net.")));
+            }
+            if cleared("lxc.cgroup") {
+                alike.push("lxc.cgroup");
+            }
             // Random digits of addresses differ by nature.
-            let other = |line: &&str| !line.starts_with("lxc.cgroup") && !line.contains("hwaddr");
+            let other = |line: &&str| {
+                !alike.iter().any(|key| line.starts_with(key)) && !line.contains("hwaddr")
+            };
             *step == Step::Save
-                && cleared
+                && !alike.is_empty()
                 && text(ours)
                     .lines()
                     .filter(other)
                     .eq(text(theirs).lines().filter(other))
-        },
-        Then::Stop,
-    ),
-    (
-        "5.0.2 removes the lines of other keys that begin alike: lxc.net.1 and lxc.net.10, lxc.net and lxc.network",
-        |before, step, ours, theirs| {
-            let cleared = before.iter().any(|(step, _)| match step {
-                Step::Set(key, value) => value.is_empty() && key.starts_with("lxc.net"),
-                Step::Clear(key) => key.starts_with("lxc.net"),
-                _ => false,
-            });
-            let alike = |line: &&str| {
-                ["lxc.netx", "lxc.network", "lxc.net.10", "lxc.net.00"]
-                    .iter()
-                    .any(|key| line.starts_with(key))
-                    || line.contains("hwaddr")
-            };
-            *step == Step::Save
-                && cleared
-                && text(ours)
-                    .lines()
-                    .filter(|line| !alike(line))
-                    .eq(text(theirs).lines().filter(|line| !alike(line)))
         },
         Then::Stop,
     ),

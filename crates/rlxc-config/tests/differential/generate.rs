@@ -210,7 +210,9 @@ const LIMIT: &[&str] = &[
     "18446744073709551615",
     "18446744073709551616",
 ];
-const OFFSET: &[&str] = &["3s", "2h", "5m", "", "s", "3x", "3"];
+const OFFSET: &[&str] = &[
+    "3s", "2h", "5m", "", "s", "3x", "3", "7ms", "8us", "9ns", "0s", "5 m", "-5s", "5 ms",
+];
 const IDMAP: &[&str] = &[
     "u 0 100000 65536",
     "g 0 100000 65536",
@@ -563,7 +565,43 @@ fn key_and_value(random: &mut Random, focus: usize) -> (String, String) {
     } else {
         random.pick(values)
     };
-    (key, value.to_owned())
+    match random.below(5) {
+        0 => (key, mutated(random, value)),
+        _ => (key, value.to_owned()),
+    }
+}
+
+/// What numbers, words and paths are made of, and what separates them.
+const LETTERS: &[&str] = &[
+    " ", "  ", "\t", "0", "1", "7", "8", "9", "a", "f", "g", "x", "X", "-", "+", ".", "..", ":",
+    "/", "//", ",", "=", "'", "\"", "#", "%", "%s", "\\", "@", "~", "*", "K", "B", "MB", "ms", "s",
+    "none", "auto", "SIG", "0x", "u", "\u{e9}",
+];
+/// Lengths at which something ends: names of links and hosts, words, paths.
+const LENGTHS: &[usize] = &[15, 16, 64, 65, 255, 256, 4095, 4096, 5000];
+
+/// A value with one or two slips of the pen.
+fn mutated(random: &mut Random, value: &str) -> String {
+    let mut letters: Vec<String> = value.chars().map(String::from).collect();
+    for _ in 0..=random.below(2) {
+        let at = random.below(letters.len() + 1);
+        match random.below(8) {
+            0 | 1 => letters.insert(at, random.pick(LETTERS).to_owned()),
+            2 if at < letters.len() => drop(letters.remove(at)),
+            3 if at < letters.len() => letters[at] = random.pick(LETTERS).to_owned(),
+            4 => letters.truncate(at),
+            5 if at + 1 < letters.len() => letters.swap(at, at + 1),
+            6 if at < letters.len() => letters[at] = letters[at].to_uppercase(),
+            7 if random.below(4) == 0 => {
+                let length = LENGTHS[random.below(LENGTHS.len())];
+                letters = vec![letters.concat(), "a".repeat(length)];
+                let whole = letters.concat();
+                letters = vec![whole.chars().take(length).collect()];
+            }
+            _ => letters.extend_from_within(at..),
+        }
+    }
+    letters.concat()
 }
 
 fn file(random: &mut Random, focus: usize) -> String {
@@ -633,4 +671,60 @@ pub(crate) fn sequence(random: &mut Random) -> Vec<Step> {
     }
     steps.push(Step::Save);
     steps
+}
+
+/// What random sequences have found, for ever.
+pub(crate) fn found() -> Vec<Vec<Step>> {
+    let set = |key: &str, value: &str| {
+        let text = Step::Load(String::new());
+        let (key, value) = (key.to_owned(), value.to_owned());
+        vec![
+            text,
+            Step::Set(key.clone(), value),
+            Step::Get(key),
+            Step::Save,
+        ]
+    };
+    let loaded = |text: &str, key: &str| {
+        let text = Step::Load(text.to_owned());
+        vec![text, Step::Get(key.to_owned()), Step::Save]
+    };
+    let long = |start: &str, length: usize| format!("{start}{}", "a".repeat(length - 1));
+    vec![
+        set("lxc.cgroup.dir", "a/1../b"),
+        set("lxc.cgroup.dir.monitor", "a/..B/"),
+        set("lxc.cgroup.dir.monitor.pivot", "a..b"),
+        set("lxc.cgroup.dir.container.inner", "..a"),
+        set("lxc.cgroup.dir.container.inner", "a/..b"),
+        set("lxc.seccomp.notify.proxy", &long("unix:@", 107)),
+        set("lxc.seccomp.notify.proxy", &long("unix:@", 108)),
+        set("lxc.seccomp.notify.proxy", &long("unix:/", 107)),
+        set("lxc.seccomp.notify.proxy", &long("unix:/", 108)),
+        loaded(
+            "lxc.net.1.ipv6.address = ::1/12828\r\nlxc.net.1.ipv6.address = ::1/4294967295\n",
+            "lxc.net.1.ipv6.address",
+        ),
+        loaded(
+            "lxc.net.1.ipv6.address = ::1/4294967296\n",
+            "lxc.net.1.ipv6.address",
+        ),
+        set("lxc.rootfs.options", "create=didrir"),
+        set("lxc.rootfs.options", "relativex"),
+        set("lxc.rootfs.options", "x=create=dir"),
+        set("lxc.rootfs.options", "idmap=container,idmap=/missing"),
+        set("lxc.rootfs.options", "ro,xidmap=/missing"),
+        set("lxc.init.groups", ","),
+        loaded(
+            "lxc.time.offset.boot = 5us\nlxc.time.offset.boot = 2s\nlxc.time.offset.boot = 0s\n",
+            "lxc.time.offset.boot",
+        ),
+        set("lxc.time.offset.monotonic", "5  m"),
+        set("lxc.time.offset.monotonic", "5 ms"),
+        loaded(
+            "lxc.log.level = 5\nlxc.log.level = 2147483648\n",
+            "lxc.log.level",
+        ),
+        loaded("lxc.net. 0.hwaddr = 00:16:3e:xx:xx:xx\n", "lxc.net"),
+        loaded("lxc.net.+1.hwaddr = 00:16:3e:xx:xx:xx\n", "lxc.net"),
+    ]
 }

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod c_interface;
 mod explained;
 mod generate;
 
@@ -194,13 +195,7 @@ fn compare(peer: &mut Peer, steps: &[Step], names: &mut BTreeMap<&'static str, u
 }
 
 /// Leaves out steps, and lines of loaded files, as long as the difference stays.
-fn shrink(peer: &mut Peer, mut steps: Vec<Step>) -> Vec<Step> {
-    let differs = |peer: &mut Peer, steps: &[Step]| {
-        matches!(
-            compare(peer, steps, &mut BTreeMap::new()),
-            Outcome::Differ(..)
-        )
-    };
+fn shrink(differs: &mut impl FnMut(&[Step]) -> bool, mut steps: Vec<Step>) -> Vec<Step> {
     loop {
         let mut smaller: Vec<Vec<Step>> = Vec::new();
         for at in (0..steps.len()).rev() {
@@ -220,11 +215,21 @@ fn shrink(peer: &mut Peer, mut steps: Vec<Step>) -> Vec<Step> {
                 smaller.push(fewer);
             }
         }
-        match smaller.into_iter().find(|fewer| differs(peer, fewer)) {
+        match smaller.into_iter().find(|fewer| differs(fewer)) {
             Some(fewer) => steps = fewer,
             None => return steps,
         }
     }
+}
+
+/// How many sequences, and from which seed: more on request.
+fn asked_for(sequences: usize, seed: u64) -> (usize, u64) {
+    let asked = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+    let count = asked("RLXC_DIFF_SEQUENCES").and_then(|n| usize::try_from(n).ok());
+    (
+        count.unwrap_or(sequences),
+        asked("RLXC_DIFF_SEED").unwrap_or(seed),
+    )
 }
 
 /// A directory that goes with the test, however it ends.
@@ -393,20 +398,22 @@ fn answers_and_saved_files_agree_with_liblxc_5_0_2() {
     };
     // The caller's environment is the same on both sides; relative includes start from one place.
     std::env::set_current_dir(&*dir).unwrap();
-    let sequences = std::env::var("RLXC_DIFF_SEQUENCES")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(4000);
-    let seed = std::env::var("RLXC_DIFF_SEED")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(0x6c78_6373);
+    let (sequences, seed) = asked_for(4000, 0x6c78_6373);
     let mut random = generate::Random::new(seed);
     let (mut names, mut reports, mut seen) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
+    let mut found = generate::found().into_iter();
     for _ in 0..sequences {
-        let steps = generate::sequence(&mut random);
+        let steps = found
+            .next()
+            .unwrap_or_else(|| generate::sequence(&mut random));
         if let Outcome::Differ(..) = compare(&mut peer, &steps, &mut names) {
-            let minimal = shrink(&mut peer, steps);
+            let mut differs = |steps: &[Step]| {
+                matches!(
+                    compare(&mut peer, steps, &mut BTreeMap::new()),
+                    Outcome::Differ(..)
+                )
+            };
+            let minimal = shrink(&mut differs, steps);
             let Outcome::Differ(at, ours, theirs) =
                 compare(&mut peer, &minimal, &mut BTreeMap::new())
             else {

@@ -9,10 +9,29 @@ use super::{Dir, chain, load};
 #[test]
 fn foreign_bytes_are_kept_and_nul_is_refused() {
     let dir = Dir::new("bytes");
-    let text = b"# \xe9t\xe9\nlxc.uts.name = \xff\xfe\n";
+    let text = b"# \xe9t\xe9\n\xff = \xfe\nlxc.uts.name = a\n";
     let document = load(&dir.file("latin1", text)).unwrap();
     document.save(&dir.0.join("saved")).unwrap();
     assert_eq!(std::fs::read(dir.0.join("saved")).unwrap(), text);
+    // What is acted on is not guessed.
+    for (line, column) in [
+        (&b"lxc.uts.name = caf\xe9"[..], 19),
+        (b" lxc.m\xf6unt.entry = a b c", 7),
+        (b"lxc.sysctl.\xc3 = 1", 12),
+        (b"lxc.net.0.hwaddr = 00:16:3e:xx:xx:x\xff", 36),
+    ] {
+        let file = dir.file("foreign", [b"lxc.tty.max = 1\n", line, b"\n"].concat());
+        let text = chain(&load(&file).unwrap_err());
+        let place = format!("foreign:2:{column}: ");
+        assert!(
+            text.contains(&place) && text.contains("not UTF-8"),
+            "{text}"
+        );
+        let found = rlxc_config::check(&file);
+        let found = found.iter().find(|d| d.code == "not-utf8").unwrap();
+        assert_eq!((found.line, found.column), (2, column));
+        assert_eq!(found.severity, rlxc_config::Severity::Error);
+    }
     let text =
         chain(&load(&dir.file("nul", b"lxc.tty.max = 1\nlxc.uts\0.name = a\n")).unwrap_err());
     assert!(text.contains("nul:2:8"), "{text}");

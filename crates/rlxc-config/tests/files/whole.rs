@@ -138,13 +138,17 @@ fn the_hosts_own_files_are_checked_as_what_they_are() {
         codes(&dir.file("lxc.conf", "lxc.uts.name = a\nlxc.lxcpath = /x\n")),
         [(2, 1, "unknown-key")]
     );
-    let text = "# user type bridge n\nann veth lxcbr0 10\n@dev veth lxcbr0\nbob macvlan br0 5\n eve veth br0 x\n";
+    let text = "# user type bridge n\nann veth lxcbr0 10\n@dev veth lxcbr0\nbob macvlan br0 5\n eve veth br0 x\n\
+        eve veth br0 x\neve veth br0 5 # five\neve veth br0 5 6\neve veth br0 -5\r\n";
     assert_eq!(
         codes(&dir.file("lxc-usernet", text)),
         [
             (3, 1, "ignored-line"),
             (4, 5, "bad-kind"),
-            (5, 15, "ignored-line")
+            (5, 1, "ignored-line"),
+            (6, 14, "ignored-line"),
+            (8, 16, "trailing-text"),
+            (9, 14, "ignored-line")
         ]
     );
 }

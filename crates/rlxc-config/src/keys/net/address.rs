@@ -69,16 +69,18 @@ fn class_prefix(address: Ipv4Addr) -> u8 {
 }
 
 /// `ADDRESS[/P]`, /64 without a prefix. LXC does not look at the prefix, the kernel does.
-pub(super) fn ipv6(value: &str) -> Result<(Ipv6Addr, u8), ValueError> {
+pub(super) fn ipv6(value: &str) -> Result<(Ipv6Addr, u32), ValueError> {
     let (addr, bits) = match value.split_once('/') {
         Some((addr, bits)) => (addr, Some(bits)),
         None => (value, None),
     };
     let address = host(value, addr, "an IPv6 address, optionally with /PREFIX")?;
-    Ok((
-        address,
-        bits.map_or(Ok(64), |bits| prefix(value, bits, u8::MAX))?,
-    ))
+    let prefix = match bits {
+        Some(bits) => value::uint(bits)
+            .map_err(|_| ValueError::expected("a prefix length from 0 to 128").at(value, bits))?,
+        None => 64,
+    };
+    Ok((address, prefix))
 }
 
 /// `ADDRESS/P`.
@@ -128,7 +130,7 @@ pub(super) fn shown_gateway<A: Display>(gateway: &Gateway<A>) -> String {
 }
 
 /// `A/P` joined by newlines, without one at the end.
-pub(super) fn joined<A: Display>(list: impl Iterator<Item = (A, u8)>) -> String {
+pub(super) fn joined<A: Display, P: Display>(list: impl Iterator<Item = (A, P)>) -> String {
     list.map(|(a, p)| format!("{a}/{p}"))
         .collect::<Vec<_>>()
         .join("\n")
