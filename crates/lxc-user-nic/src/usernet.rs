@@ -28,8 +28,8 @@ impl Caller {
     }
 }
 
-/// The allotments of `caller` for nics of `kind` on `bridge`: the user's own first, then those of
-/// the groups in the file's order; several lines of one owner add up.
+/// The allotments of `caller` for nics of `kind` on `bridge`, in the file's order. As in LXC each line is
+/// held against all that its owner has: of several lines for one owner the greatest number counts.
 ///
 /// # References
 /// lxc-usernet(5).
@@ -39,29 +39,18 @@ pub(crate) fn allotments(
     kind: &str,
     bridge: &str,
 ) -> Vec<Allotment> {
-    let mut found: Vec<Allotment> = Vec::new();
-    for rule in rules
-        .rules
-        .iter()
-        .filter(|r| r.kind == kind && r.bridge == bridge)
-    {
-        let owner = match &rule.name {
-            UsernetName::User(user) => user.clone(),
-            UsernetName::Group(group) => format!("@{group}"),
-        };
-        if !caller.is(&owner) {
-            continue;
-        }
-        match found.iter_mut().find(|a| a.owner == owner) {
-            Some(allotment) => allotment.number += u64::from(rule.count),
-            None => found.push(Allotment {
-                owner,
-                number: rule.count.into(),
-            }),
-        }
-    }
-    found.sort_by_key(|allotment| allotment.owner.starts_with('@'));
-    found
+    let rules = rules.rules.iter();
+    rules
+        .filter(|rule| rule.kind == kind && rule.bridge == bridge)
+        .map(|rule| Allotment {
+            owner: match &rule.name {
+                UsernetName::User(user) => user.clone(),
+                UsernetName::Group(group) => format!("@{group}"),
+            },
+            number: rule.count.into(),
+        })
+        .filter(|allotment| caller.is(&allotment.owner))
+        .collect()
 }
 
 #[cfg(test)]
@@ -76,12 +65,12 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_the_user_come_first_and_add_up() {
-        let text = "# a comment of four words\n@lxd veth br0 5\nanna veth br0 2\nanna veth br0 3\n\
+    fn the_callers_lines_count_in_the_files_order() {
+        let text = "# a comment of four words\n@lxd veth br0 5\nanna veth br0 2\nanna veth br0 3 more\n\
                     anna veth br1 9\nbert veth br0 7\n@staff veth br0 8\nanna veth br0 many\n\
-                    anna vlan br0 4\nanna veth br0\nanna veth br0 1 2\nanna veth br0 -4\n";
+                    anna vlan br0 4\nanna veth br0\nanna veth br0 -4\n";
         let got = allotments(&Usernet::parse(text), &caller(), "veth", "br0");
-        let want = [("anna", 5), ("@lxd", 5)];
+        let want = [("@lxd", 5), ("anna", 2), ("anna", 3)];
         let got: Vec<_> = got.iter().map(|a| (a.owner.as_str(), a.number)).collect();
         assert_eq!(got, want);
         assert!(allotments(&Usernet::parse(text), &caller(), "veth", "none").is_empty());

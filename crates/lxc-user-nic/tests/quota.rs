@@ -322,3 +322,50 @@ echo "links: $(ip -o link show master br0 | wc -l)"
     );
     assert!(!text.contains("target\n"), "{text}");
 }
+
+/// Lines that LXC's program reads one way are read so here: as many nics are made for each file.
+#[test]
+fn rules_grant_as_many_nics_as_with_lxcs_program() {
+    if !Path::new("/usr/libexec/lxc/lxc-user-nic").exists() {
+        println!("skipped: lxc is not installed");
+        return;
+    }
+    let script = r#"
+while IFS= read -r rules; do
+    printf "$rules" >/etc/lxc/lxc-usernet
+    for program in $THEIRS $OURS; do
+        rm -f /run/lxc/nics
+        sleeper
+        made=0
+        for i in 1 2 3 4; do
+            $USER $program create /p c1 $PID veth br0 >/dev/null 2>&1 && made=$((made + 1))
+        done
+        kill $PID; wait $PID 2>/dev/null
+        for i in $(seq 500); do [ -z "$(ip -o link show type veth)" ] && break; sleep 0.01; done
+        printf '%s ' $made
+    done
+    printf '%s\n' "$rules"
+done <<'RULES'
+nobody veth br0 2\nnobody veth br0 3\n
+nobody veth br0 3\nnobody veth br0 2\n
+nobody veth br0 3 # three\n
+nobody\tveth \t br0   3x
+nobody veth br0 +3\n
+nobody veth br0 -3\n
+nobody veth br0 0x3\n
+nobody veth br0 99999999999999999999999\n
+ nobody veth br0 3\n
+nobody veth br0 3\r\n
+#nobody veth br0 3\n
+nobody veth\nbr0 3\n
+nobody veth br0 -1\nnobody veth br0 2\n
+RULES
+"#;
+    let Some(text) = run(script) else { return };
+    let lines: Vec<&str> = text.lines().filter(|l| l.contains("nobody")).collect();
+    assert_eq!(lines.len(), 13, "{text}");
+    for line in lines {
+        let counts: Vec<&str> = line.split(' ').take(2).collect();
+        assert_eq!(counts[0], counts[1], "LXC's and ours: {line}");
+    }
+}
