@@ -74,6 +74,15 @@ impl Call {
                 "is no container's name",
             ));
         }
+        for path in [path, rootfs] {
+            // They are written into the configuration.
+            if path.to_string_lossy().contains(['\n', '\r']) {
+                return Err(Error::format(
+                    format!("path {path:?}"),
+                    "has a line break in it, which a configuration cannot hold",
+                ));
+            }
+        }
         let user_mode = crate::userns::inside();
         if user_mode && self.uid()?.is_none() {
             return Err(Error::message(

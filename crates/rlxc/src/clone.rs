@@ -430,8 +430,14 @@ pub(crate) fn rewrite(
     options: &CopyOptions,
 ) -> Result<Vec<u8>> {
     let (old, new) = (old.to_string_lossy(), new.to_string_lossy());
-    let mut text = String::new();
-    for line in document.text().lines() {
+    let mut text = Vec::new();
+    for line in document.text_bytes().split_inclusive(|b| *b == b'\n') {
+        // Only comments are in other encodings.
+        let Ok(line) = std::str::from_utf8(line) else {
+            text.extend_from_slice(line);
+            continue;
+        };
+        let line = line.strip_suffix('\n').unwrap_or(line);
         let key = line.split(['=', ' ', '\t']).next().unwrap_or_default();
         let line = match key {
             "lxc.rootfs.path" | "lxc.rootfs" | "lxc.mount.fstab" => continue,
@@ -444,10 +450,10 @@ pub(crate) fn rewrite(
             _ if key.ends_with(".hwaddr") && !options.keep_mac => new_address(line)?,
             _ => line.to_owned(),
         };
-        text.push_str(&line);
-        text.push('\n');
+        text.extend_from_slice(line.as_bytes());
+        text.push(b'\n');
     }
-    Ok(text.into_bytes())
+    Ok(text)
 }
 
 /// Replaces the old directory where it directly follows one of the markers (blanks may lie between).

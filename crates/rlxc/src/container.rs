@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use rlxc_config::{Config, Document};
 use rlxc_monitor::Client;
 use rlxc_monitor::lock::{DiskLock, Partial, PartialState};
@@ -24,9 +25,24 @@ pub struct Container {
 
 /// Whether `name` can name a container: one directory entry.
 pub(crate) fn check_name(name: &str) -> Result<()> {
-    let bad = name.is_empty() || name.len() > 255 || name.contains(['/', '\0', '\n']);
+    let bad = name.is_empty() || name.len() > 255 || name.contains(['/', '\0', '\n', '\r']);
     if bad || name == "." || name == ".." {
         return Err(Error::Name(name.to_owned()));
+    }
+    Ok(())
+}
+
+/// Refuses an lxcpath that would be more than one line where a configuration speaks of it.
+fn check_lxcpath(path: &Path) -> Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    if path
+        .as_os_str()
+        .as_bytes()
+        .iter()
+        .any(|b| matches!(b, b'\n' | b'\r'))
+    {
+        let message = format!("{path:?} cannot be an lxcpath: there is a line break in it");
+        return Err(Error::refused(Errno::EINVAL, message));
     }
     Ok(())
 }
@@ -61,13 +77,14 @@ impl Container {
     /// container that need none.
     ///
     /// # Errors
-    /// [`Error::Name`].
+    /// [`Error::Name`]; [`Error::Refused`] for an lxcpath with a line break in it.
     pub fn without_config(name: &str, lxcpath: Option<&Path>) -> Result<Self> {
         check_name(name)?;
         let lxcpath = match lxcpath {
             Some(path) => trim_slashes(path),
             None => default_lxcpath(),
         };
+        check_lxcpath(&lxcpath)?;
         Ok(Self {
             config_file: lxcpath.join(name).join("config"),
             name: name.to_owned(),
