@@ -89,6 +89,8 @@ pub struct CreatedNic {
     pub undo: Vec<Undo>,
     #[serde(skip)]
     pub(crate) arrived_as: Option<String>,
+    #[serde(skip)]
+    pub(crate) arrived_index: Option<u32>,
 }
 
 impl CreatedNic {
@@ -104,6 +106,7 @@ impl CreatedNic {
             complete: false,
             undo: Vec::new(),
             arrived_as: None,
+            arrived_index: None,
         }
     }
 
@@ -159,6 +162,24 @@ impl Created {
                 undo,
                 Undo::Veth { .. } | Undo::Inside { .. } | Undo::UserNic { .. }
             )
+        })
+    }
+
+    /// Whether [`Created::teardown`] has something to do. Not where all that was made ends with the
+    /// container's namespace, and no script waits for its end.
+    pub fn needs_teardown(&self) -> bool {
+        self.nics.iter().any(|nic| {
+            let ends_by_itself = |undo: &Undo| {
+                matches!(
+                    undo,
+                    Undo::Inside { .. }
+                        | Undo::Veth {
+                            own_name: false,
+                            ..
+                        }
+                )
+            };
+            nic.script_down.is_some() || !nic.undo.iter().all(ends_by_itself)
         })
     }
 

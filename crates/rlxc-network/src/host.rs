@@ -22,6 +22,9 @@ use crate::script::{self, Subject, When};
 use crate::sysctl::{self, Family};
 use crate::{names, ovs};
 
+/// So many random names are tried.
+const RETRIES: usize = 16;
+
 /// Makes all links of `nics` and moves them into the container, running each one's script.up.
 ///
 /// `netlink` is a socket of the host's namespace, opened in the calling thread's own. Call it
@@ -98,9 +101,11 @@ pub fn setup_host_with(
     for nic in &mut created.nics {
         let inside = &mut created.inside.nics;
         let inside = inside.iter_mut().find(|i| i.index == nic.index);
-        if let (Some(arrived), Some(inside)) = (nic.arrived_as.take(), inside) {
+        let Some(inside) = inside else { continue };
+        if let Some(arrived) = nic.arrived_as.take() {
             inside.arrives_as = arrived;
         }
+        inside.ifindex = nic.arrived_index.take();
     }
     Ok(created)
 }
@@ -181,39 +186,11 @@ impl Maker<'_, '_> {
     fn veth(&mut self, veth: &Veth, link: Option<Link>) -> Result<()> {
         let router = veth.mode == VethMode::Router;
         let mtu = self.one.mtu.or(link.as_ref().map(|l| l.mtu));
-        let name = match &veth.pair {
-            Some(name) => name.clone(),
-            None => self.netlink.free_name("veth", 6)?,
-        };
-        let host = NewLink {
-            name: &name,
-            address: Some(names::random_host_mac()?),
-            mtu,
-            // The keys count the container's queues: what it receives by, the host sends by.
-            tx_queues: veth.n_rxqueues,
-            rx_queues: veth.n_txqueues,
-            kind: LinkKind::Veth(Box::new(NewLink {
-                name: &self.one.inside.arrives_as,
-                address: self.one.mac,
-                mtu,
-                tx_queues: veth.n_txqueues,
-                rx_queues: veth.n_rxqueues,
-                target: Some(self.target()),
-                ..NewLink::default()
-            })),
-            ..NewLink::default()
-        }
-        .message();
-        if let Err(error) = self.netlink.request(host.clone()) {
-            if !(error.is(Errno::EEXIST) && self.clear_orphan(&name)?) {
-                return Err(named_taken(error, &name));
-            }
-            self.netlink.request(host)?;
-        }
-        let made = self
-            .netlink
-            .need_link(&name, ": it vanished right after it was made")?;
+        let made = self.pair(veth, mtu)?;
+        let name = made.name.clone();
         self.nic.host_link(&made, veth.pair.is_some());
+        // The other end of a pair tells its index, which counts in the namespace it is in.
+        self.nic.arrived_index = made.link.filter(|_| made.link_netns.is_some());
         let master = if router { None } else { link.clone() };
         if let Some(bridge) = &master {
             // The bridge's port, not the port's own address, speaks for the container.
@@ -261,6 +238,76 @@ impl Maker<'_, '_> {
             )?;
         }
         Ok(())
+    }
+
+    /// Makes the pair, the other end in the container, and returns the host's end.
+    fn pair(&mut self, veth: &Veth, mtu: Option<u32>) -> Result<Link> {
+        let mut tries = 0;
+        loop {
+            let name = match &veth.pair {
+                Some(name) => name.clone(),
+                None => names::random_name("veth", 6)?,
+            };
+            let error = match self.pair_called(&name, veth, mtu) {
+                Err(error) if error.is(Errno::EEXIST) => error,
+                other => return other,
+            };
+            // The kernel does not say which of the two names is taken.
+            let is_taken = self.netlink.link(&name)?.is_some();
+            match &veth.pair {
+                Some(_) if self.clear_orphan(&name)? => {
+                    return self
+                        .pair_called(&name, veth, mtu)
+                        .map_err(|error| self.named_taken(error, None));
+                }
+                None if is_taken && tries < RETRIES => tries += 1,
+                _ => return Err(self.named_taken(error, is_taken.then_some(&name))),
+            }
+        }
+    }
+
+    fn pair_called(&mut self, name: &str, veth: &Veth, mtu: Option<u32>) -> Result<Link> {
+        let pair = NewLink {
+            name,
+            address: Some(names::random_host_mac()?),
+            mtu,
+            // The keys count the container's queues: what it receives by, the host sends by.
+            tx_queues: veth.n_rxqueues,
+            rx_queues: veth.n_txqueues,
+            kind: LinkKind::Veth(Box::new(NewLink {
+                name: &self.one.inside.arrives_as,
+                address: self.one.mac,
+                mtu,
+                tx_queues: veth.n_txqueues,
+                rx_queues: veth.n_rxqueues,
+                target: Some(self.target()),
+                ..NewLink::default()
+            })),
+            ..NewLink::default()
+        };
+        let message = pair.message();
+        match self.netlink.create(message)? {
+            Some(made) => Ok(made),
+            None => self
+                .netlink
+                .need_link(name, ": it vanished right after it was made"),
+        }
+    }
+
+    /// EEXIST in words: `host` is the name of the host's end, if that is what is taken.
+    fn named_taken(&self, error: Error, host: Option<&String>) -> Error {
+        match host {
+            _ if !error.is(Errno::EEXIST) => error,
+            Some(name) => Error::Unsupported(format!(
+                "the name \"{name}\" of the host's end is taken by another link \
+                 (choose another lxc.net.N.veth.pair, or delete that link)"
+            )),
+            None => Error::Unsupported(format!(
+                "the name \"{}\" is taken by another link in the container \
+                 (choose another lxc.net.N.name)",
+                self.one.inside.arrives_as
+            )),
+        }
     }
 
     /// Deletes a link called `name` that is left of a container whose namespace is ending.
@@ -413,15 +460,4 @@ impl Maker<'_, '_> {
 
 fn is_bridge(link: &Link) -> bool {
     link.kind.as_deref() == Some("bridge")
-}
-
-/// EEXIST in words: the kernel does not say which of the two names is taken.
-fn named_taken(error: Error, name: &str) -> Error {
-    if error.is(Errno::EEXIST) {
-        return Error::Unsupported(format!(
-            "the name \"{name}\" of the host's end is taken by another link \
-             (choose another lxc.net.N.veth.pair, or delete that link)"
-        ));
-    }
-    error
 }

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use nix::errno::Errno;
 use rlxc_config::Ipv4Address;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::netlink::{Destination, Message, Netlink, Route};
 use crate::netlink::{add_address, change_link, set_link_up};
+
+/// The interface index of `lo`, in every network namespace.
+const LOOPBACK: u32 = 1;
 
 /// A default route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +32,9 @@ pub struct InsideNic {
     pub kind: String,
     /// The name the link has when it arrives
     pub arrives_as: String,
+    /// Its interface index there, where the host knows it
+    #[serde(default)]
+    pub ifindex: Option<u32>,
     /// The name it shall have
     pub name: String,
     /// MAC address to set, where it could not be set before
@@ -69,7 +76,8 @@ pub struct Ready {
 /// Names, addresses and routes in the container: called by its first process in the container's
 /// network namespace, after the monitor's [`crate::setup_host`] has moved the links in.
 ///
-/// Everything is one batch of requests behind one list of the links.
+/// Everything is one batch of requests; the links are listed only where the host does not know the
+/// interface index of one.
 ///
 /// # Errors
 /// The first request that failed, as one of its nic.
@@ -86,45 +94,47 @@ pub fn setup_inside(inside: &Inside) -> Result<Vec<Ready>> {
 /// # Errors
 /// As [`setup_inside`].
 pub fn setup_with(netlink: &mut Netlink, inside: &Inside) -> Result<Vec<Ready>> {
-    let links: BTreeMap<String, u32> = netlink
-        .links()?
-        .into_iter()
-        .map(|link| (link.name, link.index))
-        .collect();
-    let mut requests: Vec<(Option<(u32, &str)>, Message)> = Vec::new();
+    let mut listed: Option<BTreeMap<String, u32>> = None;
+    let mut requests: Vec<(Option<&InsideNic>, Message)> = Vec::new();
+    if inside.loopback_up {
+        // First, so that a nic's routes find it.
+        requests.push((None, set_link_up(LOOPBACK, "lo")));
+    }
     let mut ready = Vec::new();
     for nic in &inside.nics {
-        let ifindex = *links.get(&nic.arrives_as).ok_or_else(|| {
-            Error::NoSuchLink {
-                name: nic.arrives_as.clone(),
-                remedy: " in the container: it vanished while the container started",
+        let ifindex = match nic.ifindex {
+            Some(ifindex) => ifindex,
+            None => {
+                let listed = match &mut listed {
+                    Some(listed) => listed,
+                    none => none.insert(by_name(netlink)?),
+                };
+                *listed
+                    .get(&nic.arrives_as)
+                    .ok_or_else(|| nic.has_vanished())?
             }
-            .of_nic(nic.index, static_kind(&nic.kind))
-        })?;
-        requests.extend(
-            nic.requests(ifindex)
-                .map(|m| (Some((nic.index, nic.kind.as_str())), m)),
-        );
+        };
+        requests.extend(nic.requests(ifindex).map(|m| (Some(nic), m)));
         ready.push(Ready {
             index: nic.index,
             name: nic.name.clone(),
             ifindex,
         });
     }
-    if inside.loopback_up
-        && let Some(lo) = links.get("lo")
-    {
-        // First, so that a nic's routes find it.
-        requests.insert(0, (None, set_link_up(*lo, "lo")));
-    }
     let (owners, messages): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
     netlink
         .batch(messages)
         .map_err(|(at, error)| match owners.get(at).copied().flatten() {
-            Some((index, kind)) => error.of_nic(index, static_kind(kind)),
+            Some(nic) if error.is(Errno::ENODEV) => nic.has_vanished(),
+            Some(nic) => error.of_nic(nic.index, static_kind(&nic.kind)),
             None => error,
         })?;
     Ok(ready)
+}
+
+fn by_name(netlink: &mut Netlink) -> Result<BTreeMap<String, u32>> {
+    let links = netlink.links()?.into_iter();
+    Ok(links.map(|link| (link.name, link.index)).collect())
 }
 
 /// The type names as constants, for errors.
@@ -136,6 +146,14 @@ fn static_kind(kind: &str) -> &'static str {
 }
 
 impl InsideNic {
+    fn has_vanished(&self) -> Error {
+        let gone = Error::NoSuchLink {
+            name: self.arrives_as.clone(),
+            remedy: " in the container: it vanished while the container started",
+        };
+        gone.of_nic(self.index, static_kind(&self.kind))
+    }
+
     fn requests(&self, ifindex: u32) -> impl Iterator<Item = Message> {
         let mut all = Vec::new();
         if self.arrives_as != self.name || self.address.is_some() || self.mtu.is_some() {

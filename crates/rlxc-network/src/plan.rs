@@ -44,6 +44,10 @@ pub fn check(nics: &BTreeMap<u32, Nic>) -> Result<()> {
             if let Some(problem) = names::name_problem(name) {
                 return Err(wrong("name", format!("\"{name}\" {problem}")));
             }
+            if name == "lo" {
+                let reason = "\"lo\" is the container's loopback interface";
+                return Err(wrong("name", reason.to_owned()));
+            }
             if !name.contains("%d") && !taken.insert(name.as_str()) {
                 return Err(wrong("name", format!("\"{name}\" is used by another nic")));
             }
@@ -52,6 +56,10 @@ pub fn check(nics: &BTreeMap<u32, Nic>) -> Result<()> {
             names::parse_mac(mac).map_err(|reason| wrong("hwaddr", reason))?;
         }
         mtu(index, nic)?;
+        if let Some((address, prefix)) = nic.ipv6.iter().find(|(_, prefix)| *prefix > 128) {
+            let reason = format!("{address}/{prefix}: a prefix has at most 128 bits");
+            return Err(wrong("ipv6.address", reason));
+        }
         check_kind(index, nic)?;
         check_gateways(index, nic)?;
     }
@@ -186,8 +194,8 @@ pub(crate) fn mtu(index: u32, nic: &Nic) -> Result<Option<u32>> {
     let Some(text) = nic.mtu.as_deref().filter(|t| !t.is_empty()) else {
         return Ok(None);
     };
-    match text.trim().parse::<u32>() {
-        Ok(value) if (68..=65_535).contains(&value) => Ok(Some(value)),
+    match rlxc_config::number(text) {
+        Some(value) if (68..=65_535).contains(&value) => Ok(Some(value)),
         _ => Err(Error::Value {
             index,
             key: "mtu",
@@ -341,12 +349,17 @@ pub(crate) fn plan<'a>(
                 index,
                 kind: kind_name(&nic.kind).to_owned(),
                 arrives_as: name.clone(),
+                ifindex: None,
                 name,
                 address: mac.filter(|_| late),
                 mtu: mtu.filter(|_| late),
                 up: nic.up,
                 ipv4: nic.ipv4.clone(),
-                ipv6: nic.ipv6.clone(),
+                ipv6: nic
+                    .ipv6
+                    .iter()
+                    .map(|(address, prefix)| (*address, u8::try_from(*prefix).unwrap_or(u8::MAX)))
+                    .collect(),
                 ipv4_gateway,
                 ipv6_gateway,
             },
@@ -435,12 +448,35 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_read_as_everywhere() {
+        for (text, wanted) in [
+            ("1400", 1400),
+            ("0x5dc", 1500),
+            ("02734", 1500),
+            (" +68", 68),
+        ] {
+            let nic = Nic {
+                mtu: Some(text.into()),
+                ..veth()
+            };
+            assert_eq!(mtu(0, &nic).unwrap(), Some(wanted), "{text}");
+        }
+    }
+
+    #[test]
     fn bad_values_are_named_by_key() {
         let gateway = Gateway {
             address: Some(Ipv4Addr::new(10, 0, 0, 1)),
             ..Gateway::default()
         };
-        let cases: [(Nic, &str); 9] = [
+        let cases: [(Nic, &str); 12] = [
+            (
+                Nic {
+                    ipv6: vec![("fd09::5".parse().unwrap(), 129)],
+                    ..veth()
+                },
+                "ipv6.address",
+            ),
             (
                 Nic {
                     hwaddr: Some("01:00:5e:00:00:01".into()),
@@ -468,6 +504,20 @@ mod tests {
                     ..veth()
                 },
                 "name",
+            ),
+            (
+                Nic {
+                    name: Some("lo".into()),
+                    ..veth()
+                },
+                "name",
+            ),
+            (
+                Nic {
+                    mtu: Some("1500 ".into()),
+                    ..veth()
+                },
+                "mtu",
             ),
             (
                 Nic {

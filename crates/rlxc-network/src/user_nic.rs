@@ -20,6 +20,7 @@ const PLACES: [&str; 5] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Made {
     pub(crate) container_name: String,
+    pub(crate) container_index: u32,
     pub(crate) host_name: String,
     pub(crate) host_index: u32,
 }
@@ -103,13 +104,14 @@ pub(crate) fn create(
 fn parse(text: &str) -> Option<Made> {
     let mut fields = text.lines().next()?.trim().split(':');
     let container_name = fields.next()?.to_owned();
-    fields.next()?.parse::<u32>().ok()?;
+    let container_index = fields.next()?.parse().ok()?;
     let host_name = fields.next()?.to_owned();
     let host_index = fields.next()?.parse().ok()?;
     let fine = crate::names::name_problem(&container_name).is_none()
         && crate::names::name_problem(&host_name).is_none();
     fine.then_some(Made {
         container_name,
+        container_index,
         host_name,
         host_index,
     })
@@ -137,7 +139,8 @@ mod tests {
     #[test]
     fn answers_are_read_strictly() {
         let made = parse("eth0:2:veth1000_AbCd:7\n").unwrap();
-        assert_eq!((made.container_name.as_str(), made.host_index), ("eth0", 7));
+        let indices = (made.container_index, made.host_index);
+        assert_eq!((made.container_name.as_str(), indices), ("eth0", (2, 7)));
         for bad in ["", "eth0", "eth0:x:v:1", "eth0:2:v", "a/b:1:v:2", ":1:v:2"] {
             assert_eq!(parse(bad), None, "{bad}");
         }

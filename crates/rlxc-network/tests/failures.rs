@@ -83,7 +83,7 @@ fn what_cannot_work_is_named_and_undone() {
                 name: Some("lo".into()),
                 ..veth()
             },
-            &["File exists"],
+            &["name", "loopback"],
         ),
         (
             Nic {

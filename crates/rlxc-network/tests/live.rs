@@ -108,3 +108,46 @@ fn links_are_attached_renamed_and_detached() {
     }
     assert_eq!(host.links(), ["dev0", "dev1", "lo"], "a refused link stays");
 }
+
+#[test]
+fn thousands_of_addresses_and_odd_names_are_told_in_full() {
+    let Some(host) = host() else { return };
+    let names = ["-x", "a@b", "e\u{e9}th", "eth0.100", "[x]", "lo0"];
+    let mut batch = String::new();
+    for (at, name) in names.iter().enumerate() {
+        batch += &format!("link add name {name} type bridge\nlink set dev {name} up\n");
+        batch += &format!("addr add 10.20.{at}.1/32 dev {name}\n");
+    }
+    for n in 0..1200 {
+        batch += &format!(
+            "addr add 10.{}.{}.1/32 dev eth0.100\n",
+            30 + n / 250,
+            n % 250
+        );
+        batch += &format!("addr add fd00::{n:x}/128 dev eth0.100 nodad\n");
+    }
+    let file = std::env::temp_dir().join(format!("rlxc-network-ips-{}", std::process::id()));
+    std::fs::write(&file, batch).unwrap();
+    host.inside_ip(&format!("-batch {}", file.display()));
+    std::fs::remove_file(&file).unwrap();
+    let sleeper = Sleeper::new(&host);
+    let mut told = live::interface_names(sleeper.pid()).unwrap();
+    let mut wanted: Vec<String> = names.map(str::to_owned).into();
+    wanted.push("lo".to_owned());
+    told.sort();
+    wanted.sort();
+    assert_eq!(told, wanted);
+    let ips = |name, family| live::ips(sleeper.pid(), name, family, 0).unwrap();
+    assert_eq!(ips(Some("eth0.100"), Some(Family::Inet)).len(), 1201);
+    assert_eq!(ips(Some("eth0.100"), Some(Family::Inet6)).len(), 1200);
+    let all = ips(None, Some(Family::Inet));
+    assert_eq!(all.len(), 1200 + names.len());
+    for (at, name) in names
+        .iter()
+        .enumerate()
+        .filter(|(_, name)| **name != "eth0.100")
+    {
+        let own = ips(Some(name), Some(Family::Inet));
+        assert_eq!(own, [format!("10.20.{at}.1")], "{name}");
+    }
+}

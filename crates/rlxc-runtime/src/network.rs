@@ -99,6 +99,9 @@ impl Network {
 
     /// Takes the links down; `at_once` when their names are needed again.
     pub(crate) fn tear_down(&self, plan: &Plan, hooks: &HookContext, at_once: bool) {
+        if !at_once && !self.created.needs_teardown() {
+            return;
+        }
         let mut netlink = match Netlink::open() {
             Ok(netlink) => netlink,
             Err(error) => return tracing::error!("network: {error}"),

@@ -47,6 +47,7 @@ impl Maker<'_, '_> {
         self.nic.host_name = Some(made.host_name.clone());
         self.nic.host_index = Some(made.host_index);
         self.nic.arrived_as = Some(made.container_name);
+        self.nic.arrived_index = Some(made.container_index);
         self.nic.undo.push(Undo::UserNic {
             bridge: nic.link.clone().unwrap_or_default(),
             name: made.host_name,

@@ -18,6 +18,8 @@ pub use neighbour::Proxy;
 pub use route::{Destination, Route};
 pub use wire::Message;
 
+use std::io;
+
 use netlink_sys::{Socket, SocketAddr, protocols};
 use nix::errno::Errno;
 
@@ -27,12 +29,28 @@ use wire::{Reply, flag};
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 
+/// More than the kernel puts into one datagram (32 KiB, for dumps).
+const DATAGRAM: usize = 64 << 10;
+/// So often a list is asked for again that changed while it was told.
+const RETRIES: usize = 8;
+
 /// A netlink socket. It belongs to the network namespace its thread was in when it was opened,
 /// and keeps working there after the thread has left.
 #[derive(Debug)]
 pub struct Netlink {
     socket: Socket,
     sequence: u32,
+    /// Where answers are received
+    buffer: Vec<u8>,
+    /// Whether lists have been asked to be held to what was asked for
+    strict: bool,
+}
+
+/// How the answer to a query ended.
+enum Ended {
+    Whole,
+    /// Something changed meanwhile: entries may be missing or there twice.
+    Interrupted,
 }
 
 impl Netlink {
@@ -45,18 +63,35 @@ impl Netlink {
     }
 
     pub(crate) fn open_protocol(protocol: isize) -> Result<Self> {
-        let mut socket = Socket::new(protocol).map_err(Error::Open)?;
-        socket.bind_auto().map_err(Error::Open)?;
+        let socket = Socket::new(protocol).map_err(Error::Open)?;
+        // Binds it, too.
         socket
             .connect(&SocketAddr::new(0, 0))
             .map_err(Error::Open)?;
-        // Both only improve what errors and dumps say; kernels before 4.12 and 4.20 lack them.
+        // Only improves what errors say; kernels before 4.12 lack it.
         let _ = socket.set_ext_ack(true);
-        let _ = socket.set_netlink_get_strict_chk(true);
         Ok(Self {
             socket,
             sequence: 0,
+            buffer: Vec::new(),
+            strict: false,
         })
+    }
+
+    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        uninterrupted(|| self.socket.send(bytes, 0)).map(drop)
+    }
+
+    /// The next datagram, which replaces the last one.
+    fn receive(&mut self) -> io::Result<&[u8]> {
+        self.buffer.clear();
+        self.buffer.reserve(DATAGRAM);
+        let (socket, buffer) = (&self.socket, &mut self.buffer);
+        let length = uninterrupted(|| socket.recv(buffer, nix::libc::MSG_TRUNC))?;
+        match self.buffer.get(..length) {
+            Some(datagram) => Ok(datagram),
+            None => Err(Errno::EMSGSIZE.into()),
+        }
     }
 
     /// Sends one request and waits for its acknowledgement.
@@ -103,11 +138,10 @@ impl Netlink {
             what: names.join(", then "),
             source,
         };
-        self.socket.send(&bytes, 0).map_err(exchange)?;
+        self.send(&bytes).map_err(exchange)?;
         let mut results: Vec<Option<Result<()>>> = names.iter().map(|_| None).collect();
         while results.iter().any(Option::is_none) {
-            let (datagram, _) = self.socket.recv_from_full().map_err(exchange)?;
-            for reply in wire::replies(&datagram) {
+            for reply in wire::replies(self.receive().map_err(exchange)?) {
                 let slot = reply.sequence.wrapping_sub(first) as usize;
                 if reply.kind == NLMSG_ERROR
                     && let Some(result) = results.get_mut(slot)
@@ -119,7 +153,8 @@ impl Netlink {
         Ok(results.into_iter().flatten().collect())
     }
 
-    /// Sends a request and gathers the messages that answer it (a dump, or one message).
+    /// Sends a request and gathers the messages that answer it (a dump, or one message). A dump of
+    /// what changes meanwhile is asked for again.
     ///
     /// # Errors
     /// As [`Netlink::request`].
@@ -129,28 +164,72 @@ impl Netlink {
         dump: bool,
         mut each: impl FnMut(u16, &[u8]) -> Option<T>,
     ) -> Result<Vec<T>> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let what = message.what().to_owned();
+        if dump && !self.strict {
+            // Only improves what dumps say; kernels before 4.20 lack it.
+            let _ = self.socket.set_netlink_get_strict_chk(true);
+            self.strict = true;
+        }
         let extra = if dump { flag::DUMP } else { flag::ACK };
-        let bytes = message.finish(self.sequence, extra);
+        for _ in 0..RETRIES {
+            let (found, ended) = self.exchange(message.clone(), extra, &mut each)?;
+            if let Ended::Whole = ended {
+                return Ok(found);
+            }
+        }
+        // It never stops changing: what was told last is as good as anything.
+        self.exchange(message, extra, each).map(|(found, _)| found)
+    }
+
+    /// One request with the messages that answer it.
+    fn exchange<T>(
+        &mut self,
+        message: Message,
+        extra: u16,
+        mut each: impl FnMut(u16, &[u8]) -> Option<T>,
+    ) -> Result<(Vec<T>, Ended)> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let sequence = self.sequence;
+        let what = message.what().to_owned();
+        let bytes = message.finish(sequence, extra);
         let exchange = |source| Error::Exchange {
             what: what.clone(),
             source,
         };
-        self.socket.send(&bytes, 0).map_err(exchange)?;
-        let mut found = Vec::new();
+        self.send(&bytes).map_err(exchange)?;
+        let (mut found, mut ended) = (Vec::new(), Ended::Whole);
         loop {
-            let (datagram, _) = self.socket.recv_from_full().map_err(exchange)?;
-            for reply in wire::replies(&datagram).filter(|r| r.sequence == self.sequence) {
+            let datagram = self.receive().map_err(exchange)?;
+            for reply in wire::replies(datagram).filter(|r| r.sequence == sequence) {
+                if extra & flag::DUMP == flag::DUMP && reply.flags & flag::DUMP_INTERRUPTED != 0 {
+                    ended = Ended::Interrupted;
+                }
                 match reply.kind {
-                    NLMSG_ERROR => {
-                        acknowledgement(&reply, &what)?;
-                        return Ok(found);
+                    // Both begin with an error number.
+                    NLMSG_ERROR | NLMSG_DONE => {
+                        return acknowledgement(&reply, &what).map(|()| (found, ended));
                     }
-                    NLMSG_DONE => return Ok(found),
                     kind => found.extend(each(kind, reply.body)),
                 }
             }
+        }
+    }
+
+    /// Makes a link and returns it, where the kernel tells (6.2 and later).
+    ///
+    /// # Errors
+    /// As [`Netlink::request`].
+    pub(crate) fn create(&mut self, message: Message) -> Result<Option<Link>> {
+        let (mut made, _) = self.exchange(message, flag::ACK | flag::ECHO, Link::parse)?;
+        Ok(made.pop())
+    }
+}
+
+/// Again, when a signal came in between.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
         }
     }
 }

@@ -16,6 +16,8 @@ const NLA_F_NESTED: u16 = 0x8000;
 pub(crate) mod flag {
     pub(crate) const REQUEST: u16 = 0x1;
     pub(crate) const ACK: u16 = 0x4;
+    pub(crate) const ECHO: u16 = 0x8;
+    pub(crate) const DUMP_INTERRUPTED: u16 = 0x10;
     pub(crate) const DUMP: u16 = 0x300;
     pub(crate) const EXCL: u16 = 0x200;
     pub(crate) const REPLACE: u16 = 0x100;
