@@ -231,17 +231,20 @@ fn a_caller_in_the_way_of_its_own_cgroup2_is_moved_aside_and_limited() {
         "1073741824"
     };
     configure(&place, "aside", &format!("lxc.cgroup2.{file} = {value}\n"));
-    let command = place.command(rlxc_tests::bin_dir().join("rlxc"));
-    let script = format!(
-        "umount -R -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && cd /sys/fs/cgroup/rlxc-cg-aside && \
-         echo $$ > cgroup.procs && export HOME=/home/rlxc-ids && \
-         \"$@\" start -P {0} -n aside && cat /proc/self/cgroup && \
-         sed s/^/controllers:/ cgroup.subtree_control",
+    let command = place.command("sh");
+    // Processes of the user alone: one of root's among them must not be moved to another cpuset.
+    let user = format!(
+        "{} start -P {} -n aside && cat /proc/self/cgroup && sed s/^/controllers:/ cgroup.subtree_control",
+        rlxc_tests::bin_dir().join("rlxc").display(),
         place.path().display()
     );
+    let script = "umount -R -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && \
+                  cd /sys/fs/cgroup/rlxc-cg-aside && echo $$ > cgroup.procs && \
+                  export HOME=/home/rlxc-ids && exec \"$@\"";
     let mut outer = Command::new("unshare");
-    outer.args(["-m", "--propagation", "private", "sh", "-c", &script, "sh"]);
+    outer.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]);
     outer.arg(command.get_program()).args(command.get_args());
+    outer.args(["-c", &user]);
     outer.env_remove("XDG_RUNTIME_DIR");
     let started = rlxc_tests::run(outer.stdin(std::process::Stdio::null()));
     let text = ok(&started);

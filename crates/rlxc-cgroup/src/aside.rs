@@ -32,7 +32,9 @@ pub(crate) fn own_base(hierarchy: &Hierarchy) -> PathBuf {
         files
             .iter()
             .all(|file| file::writable(&above.join(file)).is_ok())
-            && file::get(above, "cgroup.subtree_control").is_ok_and(|on| !on.is_empty())
+            // Without controllers it is an attempt that has failed, and is to say again why.
+            && (file::get(above, "cgroup.subtree_control").is_ok_and(|on| !on.is_empty())
+                || file::get(above, "cgroup.procs").is_ok_and(|pids| pids.is_empty()))
     });
     match above {
         Some(above) => above.to_path_buf(),
