@@ -64,11 +64,6 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         package: "rlxc-tests",
-        test: "cgroup_layouts",
-        only: &[],
-    },
-    Check {
-        package: "rlxc-tests",
         test: "cgroup_faults",
         only: &[],
     },
@@ -101,5 +96,11 @@ pub(crate) const CHECKS: &[Check] = &[
         package: "rlxc-tests",
         test: "storage",
         only: &["logical_volumes", "network_block"],
+    },
+    // The last of all: v1 hierarchies take controllers from cgroup2 for a while.
+    Check {
+        package: "rlxc-tests",
+        test: "cgroup_layouts",
+        only: &[],
     },
 ];
