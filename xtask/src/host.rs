@@ -18,11 +18,29 @@ pub(crate) fn bin_dir(profile: &str) -> PathBuf {
     target.join(profile)
 }
 
-/// `cargo` with the repository as its working directory.
+/// `cargo` with the repository as its working directory, and with no signal ignored: a script's background job ignores
+/// SIGINT and SIGQUIT, what nohup(1) runs SIGHUP, and so would the programs that tests want to end by them.
 pub(crate) fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = match ignores_signals() {
+        true => {
+            let mut env = Command::new("env");
+            env.arg("--default-signal").arg(cargo);
+            env
+        }
+        false => Command::new(cargo),
+    };
     command.current_dir(root());
     command
+}
+
+/// Whether this process was told to ignore signals; SIGPIPE it ignores by itself.
+fn ignores_signals() -> bool {
+    const SIGPIPE: u64 = 1 << 12;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & !SIGPIPE != 0)
 }
 
 /// Runs `command` with its output shown; an error names it and its status.

@@ -69,6 +69,8 @@ fn waited_for() -> SigSet {
 }
 
 fn execute(argv: &[CString], environment: &[CString]) -> Errno {
+    // What we, or whoever started us, ignore is not for the command.
+    rlxc_sys::signal::default_all();
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
     let _ = nix::unistd::setsid();
     if rlxc_sys::tty::is_terminal(io::stdin().as_fd()) {

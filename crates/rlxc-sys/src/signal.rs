@@ -4,6 +4,24 @@ use std::mem::zeroed;
 
 use nix::errno::Errno;
 
+/// Whether this process ignores a signal: what nohup(1) runs, and a script's background jobs, do so from the start.
+pub fn is_ignored(signal: libc::c_int) -> bool {
+    // SAFETY: all zeros is a valid sigaction; without a new action the present one is only told.
+    unsafe {
+        let mut now = zeroed::<libc::sigaction>();
+        libc::sigaction(signal, std::ptr::null(), &raw mut now) == 0
+            && now.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// Gives every signal its default action: for a program that is nobody's background job.
+pub fn default_all() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL is always a valid action; the kernel refuses it for SIGKILL and SIGSTOP, and nothing is lost.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// A signal with its handler, flags and mask.
 type Disposition = (libc::c_int, libc::sighandler_t, libc::c_int, libc::sigset_t);
 

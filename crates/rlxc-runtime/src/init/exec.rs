@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 
 use super::terminals::Terminals;
@@ -17,11 +17,11 @@ use crate::sync::FromChild;
 /// Where a program without a slash is looked for when the environment has no PATH.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The monitor blocks signals for its signalfd; init starts with none blocked.
+/// The monitor blocks signals for its signalfd; init starts with none blocked, and ignores none: neither SIGPIPE, as
+/// std's programs do, nor SIGINT and SIGQUIT because somebody started the container in a script's background.
 pub(crate) fn reset_signals() -> Result<()> {
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).at("signals", "")?;
-    // std ignores SIGPIPE in its programs.
-    rlxc_sys::process::default_signal(Signal::SIGPIPE as i32).at("signals", "SIGPIPE")
+    rlxc_sys::signal::default_all();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).at("signals", "")
 }
 
 /// What this process has open must not reach the container (CVE-2024-21626), but for what the caller

@@ -289,15 +289,17 @@ struct Signals {
 
 impl Signals {
     fn take() -> Result<Self, TerminalError> {
-        let taken: SigSet = [
-            Signal::SIGWINCH,
+        let deadly = [
             Signal::SIGTERM,
             Signal::SIGHUP,
             Signal::SIGINT,
             Signal::SIGQUIT,
-        ]
-        .into_iter()
-        .collect();
+        ];
+        // A signal that is ignored, as by nohup(1), would arrive all the same once it is blocked.
+        let heeded = deadly
+            .into_iter()
+            .filter(|signal| !rlxc_sys::signal::is_ignored(*signal as i32));
+        let taken: SigSet = heeded.chain([Signal::SIGWINCH]).collect();
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let fd = SignalFd::with_flags(&taken, flags).map_err(failed("make a signalfd"))?;
         let mut before = SigSet::empty();

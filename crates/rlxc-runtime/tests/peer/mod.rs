@@ -87,7 +87,9 @@ impl Peer {
 
     /// Runs one of LXC's tools on it: success, output.
     pub fn lxc(&self, tool: &str, args: &[&str]) -> (bool, String) {
-        let output = Command::new(tool)
+        // Whoever runs the tests may ignore SIGINT; LXC has the container's init ignore it too then.
+        let output = Command::new("env")
+            .args(["--default-signal", tool])
             .args([
                 "-P".as_ref(),
                 self.lxcpath.as_os_str(),
