@@ -98,6 +98,7 @@ impl Wanted {
             name: self.name.clone().unwrap_or_default(),
             level: self.level,
             file,
+            path: place.clone(),
             syslog: None,
             stderr: !self.quiet,
             filter: None,

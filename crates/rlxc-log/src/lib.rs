@@ -11,6 +11,7 @@ mod file;
 mod filter;
 mod level;
 mod line;
+mod rotate;
 mod subscriber;
 mod switch;
 

@@ -3,6 +3,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 
@@ -11,6 +12,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 use crate::line::Place;
+use crate::rotate::Follower;
 use crate::{Filter, Level, Line};
 
 /// Where events go.
@@ -24,6 +26,8 @@ pub struct Settings {
     pub level: Option<Level>,
     /// The log file, from [`crate::open`].
     pub file: Option<File>,
+    /// Its path: lines follow the name when the file is renamed, removed or too large.
+    pub path: Option<PathBuf>,
     /// The syslog facility: `daemon`, `local0` … `local7`.
     pub syslog: Option<String>,
     /// Whether errors go to standard error too.
@@ -36,6 +40,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct LogSubscriber {
     settings: Settings,
+    follower: Option<Follower>,
     least: AtomicU8,
     syslog: OnceLock<Option<UnixDatagram>>,
 }
@@ -64,6 +69,7 @@ impl LogSubscriber {
     pub fn new(settings: Settings) -> Self {
         let least = settings.level.unwrap_or(Level::Error) as u8;
         Self {
+            follower: settings.path.as_deref().and_then(Follower::new),
             settings,
             least: AtomicU8::new(least),
             syslog: OnceLock::new(),
@@ -157,6 +163,9 @@ impl Subscriber for LogSubscriber {
         let Settings { prefix, name, .. } = &self.settings;
         if level >= self.least() {
             if let Some(mut file) = self.settings.file.as_ref() {
+                if let Some(follower) = &self.follower {
+                    follower.look(file);
+                }
                 let mut line = Line::default();
                 line.head(prefix, name, level, &place);
                 line.push(&body);

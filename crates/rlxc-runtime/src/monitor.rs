@@ -447,6 +447,7 @@ fn set_up_log(plan: &Plan) {
         name: plan.name.clone(),
         level: plan.log_level.and_then(rlxc_log::Level::from_number),
         file,
+        path: plan.log_file.clone(),
         syslog: plan.config.log.syslog.clone(),
         stderr: false,
         filter: None,

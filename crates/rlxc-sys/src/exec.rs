@@ -30,6 +30,16 @@ pub fn exec_fd(file: BorrowedFd<'_>, argv: &[CString], env: &[CString]) -> io::E
     io::Error::last_os_error()
 }
 
+/// Has a descriptor of ours stand for what `new` is, under its own number and at one stroke (dup3(2)).
+///
+/// # Errors
+/// As dup3(2).
+pub fn replace(fd: BorrowedFd<'_>, new: OwnedFd) -> io::Result<()> {
+    // SAFETY: both descriptors are open; the number goes on being its owner's, only for another file.
+    Errno::result(unsafe { libc::dup3(new.as_raw_fd(), fd.as_raw_fd(), libc::O_CLOEXEC) })?;
+    Ok(())
+}
+
 /// A close-on-exec duplicate of a descriptor that is known by number only.
 ///
 /// # Errors
