@@ -57,6 +57,17 @@ impl Container {
                 ));
             }
         };
+        self.mount_tree(pid, tree, target, is_dir)
+    }
+
+    /// Puts a detached tree into the container; `target` is made if it is missing.
+    pub(crate) fn mount_tree(
+        &self,
+        pid: i32,
+        tree: OwnedFd,
+        target: &Path,
+        is_dir: bool,
+    ) -> Result<()> {
         let path = target.to_owned();
         let owner = root_of(pid);
         in_mount_namespace(pid, move |root| {
