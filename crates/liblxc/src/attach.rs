@@ -64,6 +64,7 @@ unsafe fn options(options: *const Options) -> AttachOptions {
             stderr: given.stderr_fd,
             log: (given.log_fd >= 0).then_some(given.log_fd),
             lsm_label: text(given.lsm_label).map(str::to_owned),
+            ..AttachOptions::default()
         }
     }
 }

@@ -267,7 +267,7 @@ impl Context {
                 }
             }
             Manner::Said => self.say(&format!("{}: {}", self.tool, safe(&failure.message))),
-            Manner::Plain => self.say(&safe(&failure.message)),
+            Manner::Plain => self.say(&safe_lines(&failure.message)),
             Manner::Usage => self.say(&format!("{}: could not parse command line", self.tool)),
         }
         if let Some(remedy) = failure.remedy.as_ref().filter(|_| failure.lxc_remedy) {

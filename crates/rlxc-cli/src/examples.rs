@@ -72,6 +72,10 @@ pub fn of(verb: &str) -> &'static [Example] {
                 "rlxc attach web --clear-env -v LANG=C -- env",
                 "without the caller's environment",
             ),
+            (
+                "rlxc attach web --pty=raw -- cat /dev/urandom",
+                "a terminal that changes no byte",
+            ),
         ],
         "console" => &[
             ("rlxc console web", "the next free tty; Ctrl-a q leaves it"),
@@ -116,6 +120,10 @@ pub fn of(verb: &str) -> &'static [Example] {
                 "which ones would be started, with their delays",
             ),
             ("rlxc autostart -s -a -A -t 30", "shuts all down"),
+            (
+                "rlxc autostart -s -a -A --within 90",
+                "and is done with all of them in 90 seconds",
+            ),
         ],
         "cgroup" => &[
             (
@@ -214,6 +222,22 @@ pub fn of(verb: &str) -> &'static [Example] {
                 "rlxc set web --live --persist lxc.cgroup2.pids.max=500",
                 "now and from now on",
             ),
+        ],
+        "share" => &[
+            (
+                "rlxc share web /srv/www",
+                "sees it under the same name, from the next start on",
+            ),
+            (
+                "rlxc share web /srv/www:/var/www:ro --live",
+                "now, read-only, until it stops",
+            ),
+            (
+                "rlxc share web /home/me:/data --live --as 33",
+                "its owner is www-data inside",
+            ),
+            ("rlxc share web", "lists what is mounted into it"),
+            ("rlxc share web --remove /var/www", "takes it away again"),
         ],
         "stats" => &[
             ("rlxc stats web", "what it uses"),

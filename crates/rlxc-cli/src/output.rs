@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// `--format`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -67,13 +67,26 @@ fn csv(out: &mut impl Write, value: &Value) -> std::io::Result<()> {
         Value::Array(rows) => rows.as_slice(),
         single => std::slice::from_ref(single),
     };
-    if let Some(Value::Object(first)) = rows.first() {
-        let header: Vec<_> = first.keys().map(|key| csv_cell(key)).collect();
-        writeln!(out, "{}", header.join(","))?;
+    // Not every row need have every column.
+    let mut header: Vec<&String> = Vec::new();
+    for key in rows.iter().filter_map(Value::as_object).flat_map(Map::keys) {
+        if !header.contains(&key) {
+            header.push(key);
+        }
+    }
+    if !header.is_empty() {
+        let cells: Vec<_> = header.iter().map(|key| csv_cell(key)).collect();
+        writeln!(out, "{}", cells.join(","))?;
     }
     for row in rows {
         let cells: Vec<String> = match row {
-            Value::Object(map) => map.values().map(|v| csv_cell(&flat(v))).collect(),
+            Value::Object(map) => header
+                .iter()
+                .map(|key| {
+                    map.get(*key)
+                        .map_or_else(String::new, |v| csv_cell(&flat(v)))
+                })
+                .collect(),
             other => vec![csv_cell(&flat(other))],
         };
         writeln!(out, "{}", cells.join(","))?;
@@ -81,7 +94,8 @@ fn csv(out: &mut impl Write, value: &Value) -> std::io::Result<()> {
     Ok(())
 }
 
-fn flat(value: &Value) -> String {
+/// A value in one cell.
+pub(crate) fn flat(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
@@ -90,7 +104,8 @@ fn flat(value: &Value) -> String {
     }
 }
 
-fn csv_cell(text: &str) -> String {
+/// A cell of a CSV row, in quotes where it needs them.
+pub(crate) fn csv_cell(text: &str) -> String {
     match text.contains([',', '"', '\n', '\r']) {
         true => format!("\"{}\"", text.replace('"', "\"\"")),
         false => text.to_owned(),
@@ -205,6 +220,16 @@ mod tests {
             text,
             "- ips:\n    - \"1\"\n    - \"2\"\n  name: \"a\"\n  none: []\n"
         );
+        Ok(())
+    }
+
+    #[test]
+    fn csv_has_all_columns_of_all_rows() -> std::io::Result<()> {
+        let value = serde_json::json!([{"a": 1}, {"a": "x,\"y\"", "b": null}, {"b": [1, 2]}]);
+        let mut out = Vec::new();
+        csv(&mut out, &value)?;
+        let text = String::from_utf8_lossy(&out).into_owned();
+        assert_eq!(text, "a,b\n1,\n\"x,\"\"y\"\"\",\n,1 2\n");
         Ok(())
     }
 

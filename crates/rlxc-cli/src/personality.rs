@@ -12,6 +12,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use rlxc_log::Level;
 
 use crate::context::{Common, Context, Failure};
+use crate::output::Format;
 use crate::verbs::{VERBS, Verb};
 use getopt::{asked_for_help, getopt_complaint};
 
@@ -31,6 +32,14 @@ const COMMON: [&str; 8] = [
 
 /// LXC's tools that share none of the others' options.
 const APART: [&str; 4] = ["checkconfig", "config", "update-config", "usernsexec"];
+
+/// Options of one verb alone that LXC's tool lacks.
+const OWN: [(&str, &[&str]); 4] = [
+    ("autostart", &["within", "jobs"]),
+    ("config", &["no_host", "all"]),
+    ("copy", &["zfsroot", "vgname", "idmap", "owner"]),
+    ("snapshot", &["diff"]),
+];
 
 /// LXC's tools that take no container's name.
 const NAMELESS: [&str; 6] = [
@@ -115,7 +124,14 @@ fn with_lxc_options(verb: &Verb, mut command: Command) -> Command {
         .arg(help.short('?').short_alias('h'))
         .arg(flag("usage", "Print the options in short").display_order(order(1)))
         .arg(flag("version", "Print the version").display_order(order(2)));
-    let mut foreign = vec!["format", "dry_run", "timings", "ready", "no_pty"];
+    let mut foreign = vec![
+        "format", "dry_run", "timings", "ready", "strict", "no_pty", "pty",
+    ];
+    foreign.extend(
+        OWN.iter()
+            .filter(|(of, _)| *of == verb.name)
+            .flat_map(|(_, ids)| *ids),
+    );
     if APART.contains(&verb.name) {
         foreign.extend(COMMON.iter().take(5));
     }
@@ -136,6 +152,7 @@ fn with_lxc_options(verb: &Verb, mut command: Command) -> Command {
             let bare = bare.long(format!("\u{1}{id}")).hide(true);
             match id {
                 "format" => bare.default_value("table"),
+                "pty" => bare.default_value("auto"),
                 _ => bare,
             }
         });
@@ -186,7 +203,10 @@ pub fn top_command() -> Command {
 pub(crate) fn run(verb: &Verb, tool: String, lxc: bool, words: Vec<OsString>) -> ExitCode {
     let called = words.first().cloned().unwrap_or_default();
     let called = called.to_string_lossy().into_owned();
-    let words = (verb.rewrite)(words);
+    let words = match lxc && verb.name == "config" {
+        true => only_item(words),
+        false => (verb.rewrite)(words),
+    };
     let odd = words.iter().find(|word| word.to_str().is_none()).cloned();
     let mut command = command(verb, lxc);
     let matches = match command.try_get_matches_from_mut(words) {
@@ -207,6 +227,13 @@ pub(crate) fn run(verb: &Verb, tool: String, lxc: bool, words: Vec<OsString>) ->
         Ok(common) => common,
         Err(error) => return own_complaint(&error),
     };
+    if !lxc && !verb.lists && common.format != Format::Table {
+        let _ = writeln!(
+            std::io::stderr(),
+            "{tool} lists nothing that --format could shape"
+        );
+        return ExitCode::from(1);
+    }
     let context = Context {
         tool,
         called,
@@ -224,6 +251,16 @@ pub(crate) fn run(verb: &Verb, tool: String, lxc: bool, words: Vec<OsString>) ->
             ExitCode::from(failure.status)
         }
     }
+}
+
+/// lxc-config looks at its first word alone: an option that it does not know is an item that it does not know.
+fn only_item(mut words: Vec<OsString>) -> Vec<OsString> {
+    words.truncate(2);
+    let known = ["-l", "-h", "--help"].map(OsString::from);
+    if words.get(1).is_some_and(|word| !known.contains(word)) {
+        words.insert(1, "--".into());
+    }
+    words
 }
 
 fn not_utf8(tool: &str, word: Option<OsString>) -> ExitCode {
@@ -286,8 +323,8 @@ fn start_log(verb: &Verb, context: &Context, matches: &ArgMatches) -> Result<(),
         (None, Some(_)) if !name.is_empty() => Some(default_log(context, &name)),
         _ => None,
     };
-    let file = match path {
-        Some(path) => Some(rlxc_log::open(&path).map_err(|error| {
+    let file = match &path {
+        Some(path) => Some(rlxc_log::open(path).map_err(|error| {
             let cause = std::error::Error::source(&error)
                 .map(|c| format!(": {c}"))
                 .unwrap_or_default();
@@ -300,6 +337,7 @@ fn start_log(verb: &Verb, context: &Context, matches: &ArgMatches) -> Result<(),
         name: crate::output::safe(&name),
         level,
         file,
+        path,
         syslog: None,
         stderr: !common.quiet && context.lxc,
         filter: stderr_filter(context, matches),

@@ -29,14 +29,33 @@ pub(crate) fn with_progress<T>(
     context: &Context,
     job: impl FnOnce(Arc<Progress>) -> rlxc::Result<T>,
 ) -> Result<T, Failure> {
-    let progress = Arc::new(Progress::default());
     let bar = !context.common.quiet && !context.lxc && std::io::stderr().is_terminal();
     let events = context.common.format == Format::Json && !context.lxc;
+    cancellable(bar, events, job)
+}
+
+/// As [`with_progress`], of a job that has something of its own to show.
+///
+/// # Errors
+/// The job's.
+pub(crate) fn unless_interrupted<T>(
+    job: impl FnOnce(Arc<Progress>) -> rlxc::Result<T>,
+) -> Result<T, Failure> {
+    cancellable(false, false, job)
+}
+
+fn cancellable<T>(
+    bar: bool,
+    events: bool,
+    job: impl FnOnce(Arc<Progress>) -> rlxc::Result<T>,
+) -> Result<T, Failure> {
+    let progress = Arc::new(Progress::default());
     progress.wanted.store(bar || events, Ordering::Relaxed);
-    let mut signals = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        signals.add(signal);
-    }
+    // A signal that is ignored, as by nohup(1), would arrive all the same once it is blocked.
+    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
+        .into_iter()
+        .filter(|signal| !rlxc_sys::signal::is_ignored(*signal as i32))
+        .collect();
     let before = SigSet::thread_get_mask().map_err(|e| Failure::new(e.desc()))?;
     // Before any thread is started: all of them inherit it.
     signals.thread_block().map_err(|e| Failure::new(e.desc()))?;

@@ -193,6 +193,114 @@ fn a_signal_gives_the_terminal_back_before_it_ends_or_stops_the_program() -> io:
     Ok(())
 }
 
+/// From a single cell to more than a wall of monitors.
+const SIZES: [(u16, u16); 10] = [
+    (1, 1),
+    (2, 1),
+    (10, 3),
+    (39, 6),
+    (40, 6),
+    (300, 3),
+    (45, 100),
+    (300, 100),
+    (80, 15),
+    (80, 24),
+];
+
+#[test]
+fn every_size_of_a_terminal_is_drawn_and_a_change_of_it_followed() -> io::Result<()> {
+    if let Some(what) = missing().or((!has_tmux()).then_some("tmux")) {
+        println!("skipped: {what}");
+        return Ok(());
+    }
+    let place = Place::new("sizes")?;
+    for name in ["alpha", "beta"] {
+        place.busybox(name)?;
+        place.must(&format!("start {name}"))?;
+    }
+    let lxcpath = place.lxcpath().display().to_string();
+    let ours = place.ours("lxc-top").display().to_string();
+    for (number, (program, shows)) in [
+        (format!("{RLXC} top"), "2 of 2 running · by NAME"),
+        (ours, "TOTAL 2 of 2"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // It begins in the smallest.
+        let command = format!("{program} -P {lxcpath} -d 1; echo left $?; sleep 60");
+        let screen = Terminal::open(&format!("size{number}"), 1, 1, &command)?;
+        for (columns, rows) in SIZES {
+            let (x, y) = (columns.to_string(), rows.to_string());
+            screen.tmux(&["resize-window", "-x", &x, "-y", &y])?;
+            // Each key has something to draw at each size.
+            screen.keys(&["r", "r", "c", "n"])?;
+            if number == 0 {
+                screen.keys(&["?", "?", "/", "Escape", "K", "x"])?;
+            }
+            let fits = || {
+                let shown = screen.screen();
+                let wide = shown
+                    .lines()
+                    .all(|line| line.chars().count() <= columns.into());
+                wide && shown.lines().count() <= usize::from(rows).max(1)
+            };
+            assert!(eventually(fits), "{columns}x{rows}:\n{}", screen.screen());
+        }
+        screen.shows(shows);
+        screen.shows("alpha");
+        assert_eq!(place.rlxc("info alpha -s -H")?.out, "RUNNING\n");
+        screen.keys(&["q"])?;
+        screen.shows("left 0");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_terminal_that_is_closed_ends_what_was_shown_on_it() -> io::Result<()> {
+    if let Some(what) = missing().or((!has_tmux()).then_some("tmux")) {
+        println!("skipped: {what}");
+        return Ok(());
+    }
+    let place = Place::new("closed")?;
+    place.busybox("alpha")?;
+    place.must("start alpha")?;
+    let lxcpath = place.lxcpath().display().to_string();
+    let ours = |tool: &str| place.ours(tool).display().to_string();
+    for (number, (program, shows)) in [
+        (format!("{RLXC} top"), "1 of 1 running"),
+        (ours("lxc-top"), "TOTAL 1 of 1"),
+        (format!("{} -b -d 1", ours("lxc-top")), "time_ms"),
+        (format!("{} alpha", ours("lxc-attach")), "#"),
+        (
+            format!("{} alpha -t 1", ours("lxc-console")),
+            "Connected to tty 1",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let file = place.dir.join(format!("pid-{number}"));
+        // Not even the hang-up's signal need come.
+        let command = format!(
+            "sh -c 'trap \"\" HUP; echo $$ >{}; exec {program} -P {lxcpath}'",
+            file.display()
+        );
+        let screen = Terminal::open(&format!("closed{number}"), 120, 24, &command)?;
+        screen.shows(shows);
+        let pid = std::fs::read_to_string(&file)?.trim().to_owned();
+        screen.tmux(&["kill-session"])?;
+        let process = std::path::Path::new("/proc").join(&pid);
+        let gone = || {
+            let status = std::fs::read_to_string(process.join("status")).unwrap_or_default();
+            status.is_empty() || status.contains("State:\tZ")
+        };
+        assert!(eventually(gone), "{program} (process {pid}) goes on");
+    }
+    assert_eq!(place.rlxc("info alpha -s -H")?.out, "RUNNING\n");
+    Ok(())
+}
+
 #[test]
 fn lxc_top_shows_lxcs_screen_and_the_same_figures() -> io::Result<()> {
     if let Some(what) = missing().or((!has_tmux()).then_some("tmux")) {

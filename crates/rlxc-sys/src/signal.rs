@@ -16,9 +16,21 @@ pub fn is_ignored(signal: libc::c_int) -> bool {
 
 /// Gives every signal its default action: for a program that is nobody's background job.
 pub fn default_all() {
+    // By the kernel's call: the C library keeps two signals to itself, which it has what it spawns ignore. All zeros is
+    // SIG_DFL without flags, whatever the machine's layout is.
+    let action = [0_u64; 8];
     for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL is always a valid action; the kernel refuses it for SIGKILL and SIGSTOP, and nothing is lost.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: the kernel reads no more than the action, which is longer than any layout of it; it refuses SIGKILL
+        // and SIGSTOP, and nothing is lost.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                action.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                size_of::<u64>(),
+            )
+        };
     }
 }
 

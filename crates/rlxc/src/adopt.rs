@@ -57,14 +57,8 @@ impl Container {
     /// container's root file system.
     fn find_init(&self, plan: &Plan, left: &Leftovers) -> std::result::Result<i32, StartError> {
         let none = |why: String| StartError::new("take over", self.name(), why);
-        let depth = pids_of("self").len();
         let pids = left.processes.iter().map(|(pid, _)| *pid);
-        let firsts: Vec<i32> = pids
-            .filter(|pid| {
-                let pids = pids_of(&pid.to_string());
-                pids.len() == depth + 1 && pids.last() == Some(&1)
-            })
-            .collect();
+        let firsts: Vec<i32> = pids.filter(|pid| is_first(*pid)).collect();
         if firsts.is_empty() {
             return Err(none(match left.processes.len() {
                 0 => "no process of it runs".to_owned(),
@@ -92,6 +86,12 @@ impl Container {
             ))),
         }
     }
+}
+
+/// Whether a process is the first of a pid namespace right below ours.
+pub(crate) fn is_first(pid: i32) -> bool {
+    let pids = pids_of(&pid.to_string());
+    pids.len() == pids_of("self").len() + 1 && pids.last() == Some(&1)
 }
 
 /// The numbers of a process in its pid namespaces, ours first.

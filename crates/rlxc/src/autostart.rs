@@ -13,6 +13,8 @@ pub struct AutostartEntry {
     pub delay: u32,
     /// `lxc.group`
     pub groups: Vec<String>,
+    /// Containers whose namespaces it shares (`lxc.namespace.share.*`): they have to run before it starts
+    pub needs: Vec<String>,
 }
 
 impl AutostartEntry {
@@ -24,6 +26,7 @@ impl AutostartEntry {
             order: config.start.order,
             delay: config.start.delay,
             groups: config.groups.clone(),
+            needs: config.namespace_share.values().cloned().collect(),
         }
     }
 }
@@ -80,6 +83,69 @@ pub fn autostart_order(
     chosen
 }
 
+/// The same containers in batches, one after another, whose members need not wait for each other: they have the same
+/// `lxc.start.order` and come from the same group, none but the last asks for a delay after it, and none shares
+/// namespaces with another. What shares a container's namespaces starts after it, whatever the order says, and ends
+/// before it.
+pub fn autostart_batches(
+    mut chosen: Vec<AutostartEntry>,
+    filter: &AutostartFilter,
+) -> Vec<Vec<AutostartEntry>> {
+    let group = |entry: &AutostartEntry| {
+        let of = |group: &String| match group.is_empty() {
+            true => entry.groups.is_empty(),
+            false => entry.groups.contains(group),
+        };
+        filter.groups.iter().position(of).filter(|_| !filter.all)
+    };
+    // Starting is what the needs speak of; ending goes the same way back.
+    if filter.reverse {
+        chosen.reverse();
+    }
+    chosen = needed_first(chosen);
+    let mut batches: Vec<Vec<AutostartEntry>> = Vec::new();
+    for entry in chosen {
+        let fits = |batch: &&mut Vec<AutostartEntry>| {
+            batch.iter().all(|other| {
+                (other.order, group(other)) == (entry.order, group(&entry))
+                    && (filter.reverse || other.delay == 0)
+                    && !entry.needs.contains(&other.name)
+            })
+        };
+        match batches.last_mut().filter(fits) {
+            Some(batch) => batch.push(entry),
+            None => batches.push(vec![entry]),
+        }
+    }
+    if filter.reverse {
+        batches.reverse();
+        batches.iter_mut().for_each(|batch| batch.reverse());
+    }
+    batches
+}
+
+/// Each after those that it needs; in a circle of needs the first one begins.
+fn needed_first(entries: Vec<AutostartEntry>) -> Vec<AutostartEntry> {
+    fn take(at: usize, left: &mut [Option<AutostartEntry>], taken: &mut Vec<AutostartEntry>) {
+        let Some(entry) = left[at].take() else { return };
+        for need in &entry.needs {
+            let is_needed = |other: &Option<AutostartEntry>| {
+                other.as_ref().is_some_and(|other| other.name == *need)
+            };
+            if let Some(needed) = left.iter().position(is_needed) {
+                take(needed, left, taken);
+            }
+        }
+        taken.push(entry);
+    }
+    let mut left: Vec<_> = entries.into_iter().map(Some).collect();
+    let mut taken = Vec::new();
+    for at in 0..left.len() {
+        take(at, &mut left, &mut taken);
+    }
+    taken
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +157,7 @@ mod tests {
             order,
             delay: 0,
             groups: groups.iter().map(|g| (*g).to_owned()).collect(),
+            needs: Vec::new(),
         }
     }
 
@@ -124,5 +191,44 @@ mod tests {
             ..AutostartFilter::default()
         };
         assert_eq!(names(&filter), ["late", "early", "a", "b"]);
+    }
+
+    #[test]
+    fn batches_end_at_orders_groups_delays_and_needs() {
+        let mut filter = AutostartFilter {
+            groups: vec!["web".into(), String::new()],
+            ..AutostartFilter::default()
+        };
+        let mut all = vec![
+            entry("a", 0, &[]),
+            entry("b", 0, &[]),
+            entry("c", 0, &[]),
+            entry("d", 1, &[]),
+            entry("front", 0, &["web"]),
+            entry("of-d", 0, &[]),
+        ];
+        all[1].delay = 3;
+        all[2].needs = vec!["4711".into(), "a".into()];
+        all[5].needs = vec!["d".into()];
+        let names = |batches: Vec<Vec<AutostartEntry>>| -> Vec<String> {
+            let each = batches.into_iter().map(|batch| {
+                let names: Vec<_> = batch.into_iter().map(|entry| entry.name).collect();
+                names.join(" ")
+            });
+            each.collect()
+        };
+        let chosen = autostart_order(all.clone(), &filter);
+        let batches = names(autostart_batches(chosen, &filter));
+        assert_eq!(batches, ["front", "a b", "c", "d", "of-d"]);
+        // Ending heeds no delays.
+        filter.reverse = true;
+        let chosen = autostart_order(all, &filter);
+        let batches = names(autostart_batches(chosen, &filter));
+        assert_eq!(batches, ["front", "of-d", "d", "c", "b a"]);
+        let mut circle = vec![entry("x", 0, &[]), entry("y", 0, &[])];
+        circle[0].needs = vec!["y".into()];
+        circle[1].needs = vec!["x".into()];
+        let batches = names(autostart_batches(circle, &AutostartFilter::default()));
+        assert_eq!(batches, ["y", "x"]);
     }
 }

@@ -31,11 +31,12 @@ mod recover;
 mod remedy;
 mod rename;
 mod restore;
+mod share;
 mod snapshot;
 mod start;
 
 pub use adopt::Adopted;
-pub use autostart::{AutostartEntry, AutostartFilter, autostart_order};
+pub use autostart::{AutostartEntry, AutostartFilter, autostart_batches, autostart_order};
 pub use checkpoint::{Migrate, MigrateOptions, criu_features};
 pub use clone::CopyOptions;
 pub use container::Container;
@@ -45,6 +46,7 @@ pub use extensions::{API_EXTENSIONS, has_api_extension};
 pub use global::{VERSION, default_lxcpath, global_config_item, global_config_keys};
 pub use list::{list_active, list_all, list_defined};
 pub use recover::Leftovers;
+pub use share::{Owners, Share};
 pub use snapshot::Snapshot;
 pub use start::{StartFailure, StartOptions};
 

@@ -53,7 +53,12 @@ impl Container {
             });
         }
         let used = cgroups_of_the_living(self.name());
-        let (processes, mut cgroups) = orphans(self.name(), &used);
+        let (mut processes, mut cgroups) = orphans(self.name(), &used);
+        // Where nothing is delegated a user's container has no cgroup: then its record tells, else its root.
+        if processes.is_empty() {
+            let init = self.init_on_record().or_else(|| self.init_by_root());
+            processes.extend(init.map(|pid| (pid, comm_of(pid))));
+        }
         cgroups.extend(empty_cgroups(self.name(), &used));
         let mut cgroups: Vec<PathBuf> = cgroups.into_iter().collect();
         cgroups.sort_by_key(|dir| std::cmp::Reverse(dir.components().count()));
@@ -89,8 +94,35 @@ impl Container {
 
     /// Whether init is known to run on without a monitor: then the links are still its.
     fn outlived_its_monitor(&self) -> bool {
+        self.init_on_record().is_some()
+    }
+
+    /// Init, if the monitor that is gone has told of it and it runs on.
+    fn init_on_record(&self) -> Option<i32> {
         let record = rlxc_runtime::adopt::load(self.lxcpath(), self.name());
-        matches!(record, Ok(Some((facts, _))) if facts.check().is_ok())
+        let (facts, _) = record.ok()??;
+        facts.check().ok().map(|()| facts.init)
+    }
+
+    /// The first process of a pid namespace whose root is the container's root file system, a directory.
+    fn init_by_root(&self) -> Option<i32> {
+        let rootfs = &self.config().ok()?.rootfs;
+        let path = rootfs.path.as_deref()?;
+        let path = path.strip_prefix("dir:").unwrap_or(path);
+        let own = std::fs::metadata(path)
+            .ok()
+            .filter(std::fs::Metadata::is_dir)?;
+        // The host's own root is nobody's.
+        let host = std::fs::metadata("/").ok()?;
+        if (own.dev(), own.ino()) == (host.dev(), host.ino()) {
+            return None;
+        }
+        let is_init = |pid: &i32| {
+            std::fs::metadata(format!("/proc/{pid}/root/."))
+                .is_ok_and(|root| (root.dev(), root.ino()) == (own.dev(), own.ino()))
+                && crate::adopt::is_first(*pid)
+        };
+        processes().into_iter().map(|(pid, _)| pid).find(is_init)
     }
 
     /// Kills what runs, removes the cgroups, gives links back to the host under the names they
@@ -215,6 +247,12 @@ fn pair(path: &Path) -> Option<PathBuf> {
     Some(path.with_file_name(other))
 }
 
+/// The name of a process.
+fn comm_of(pid: i32) -> String {
+    let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    comm.trim_end().to_owned()
+}
+
 /// pid and command line of every process.
 fn processes() -> Vec<(i32, String)> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -258,8 +296,7 @@ fn orphans(name: &str, used: &BTreeSet<PathBuf>) -> (Vec<(i32, String)>, BTreeSe
             dirs.extend(mount_of(&controllers).map(|mount| mount.join(below)));
         }
         if is_one {
-            let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            found.push((pid, comm.trim_end().to_owned()));
+            found.push((pid, comm_of(pid)));
         }
     }
     (found, dirs)

@@ -69,6 +69,11 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         package: "rlxc-tests",
+        test: "recover",
+        only: &[],
+    },
+    Check {
+        package: "rlxc-tests",
         test: "apparmor",
         only: &[],
     },

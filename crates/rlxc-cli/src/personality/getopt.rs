@@ -29,7 +29,13 @@ pub(super) fn getopt_complaint(
         .to_owned();
     let missing = said(ContextKind::InvalidValue).is_none_or(|v| v.is_empty());
     let line = match (error.kind(), bare.strip_prefix("--")) {
-        (ErrorKind::UnknownArgument, Some(_)) => format!("unrecognized option '{bare}'"),
+        (ErrorKind::UnknownArgument, Some(long)) => match abbreviated(command, long).as_slice() {
+            many @ [_, _, ..] => format!(
+                "option '{bare}' is ambiguous; possibilities: {}",
+                many.join(" ")
+            ),
+            _ => format!("unrecognized option '{bare}'"),
+        },
         (ErrorKind::UnknownArgument, None) if bare.len() > 1 && bare.starts_with('-') => {
             format!("invalid option -- '{}'", &bare[1..])
         }
@@ -57,6 +63,14 @@ pub(super) fn getopt_complaint(
     let text = help(tool, verb, command);
     let _ = write!(std::io::stderr(), "{called}: {line}\n{text}");
     ExitCode::from(1)
+}
+
+/// The options that a word may be short for, as getopt lists them.
+fn abbreviated(command: &Command, word: &str) -> Vec<String> {
+    let visible = command.get_arguments().filter(|arg| !arg.is_hide_set());
+    let longs = visible.filter_map(Arg::get_long);
+    let fitting = longs.filter(|long| long.starts_with(word));
+    fitting.map(|long| format!("'--{long}'")).collect()
 }
 
 pub(super) fn asked_for_help(

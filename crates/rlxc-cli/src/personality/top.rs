@@ -12,25 +12,18 @@ use crate::verbs::{VERBS, Verb};
 /// `rlxc` without a verb, with an unknown one, or asking for help.
 pub(crate) fn top(first: &str, words: &[OsString]) -> ExitCode {
     match first {
-        "" | "rlxc" => {
-            let _ = overview(&mut std::io::stdout());
-            ExitCode::SUCCESS
-        }
+        "" | "rlxc" => printed(overview(&mut std::io::stdout())),
         "-h" | "--help" | "help" => match words.get(1).map(|w| w.to_string_lossy()) {
-            None => {
-                let _ = overview(&mut std::io::stdout());
-                ExitCode::SUCCESS
-            }
+            None => printed(overview(&mut std::io::stdout())),
             Some(word) => help_on(&word),
         },
         "-V" | "--version" => {
             let version = env!("CARGO_PKG_VERSION");
-            let _ = writeln!(std::io::stdout(), "rlxc {version} (LXC {})", rlxc::VERSION);
-            ExitCode::SUCCESS
+            let line = format!("rlxc {version} (LXC {})", rlxc::VERSION);
+            printed(writeln!(std::io::stdout(), "{line}"))
         }
         other if words.len() == 1 && other.contains('/') => {
-            let _ = overview(&mut std::io::stdout());
-            ExitCode::SUCCESS
+            printed(overview(&mut std::io::stdout()))
         }
         other => {
             let names = VERBS.iter().map(|v| v.name).chain(["help"]);
@@ -39,20 +32,30 @@ pub(crate) fn top(first: &str, words: &[OsString]) -> ExitCode {
     }
 }
 
+/// The status of a call that only prints.
+fn printed(result: std::io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let text = format!("rlxc: cannot write the output: {error}");
+            let text = crate::context::without_codes(&text);
+            let _ = writeln!(std::io::stderr(), "{text}");
+            ExitCode::from(1)
+        }
+    }
+}
+
 /// `rlxc help WORD`: a verb's options, or a topic.
 fn help_on(word: &str) -> ExitCode {
     if let Some(verb) = Verb::of_name(word) {
-        let _ = command(verb, false).print_long_help();
-        return ExitCode::SUCCESS;
+        return printed(command(verb, false).print_long_help());
     }
     if let Some(verb) = word.strip_prefix("lxc-").and_then(Verb::of_lxc) {
         let text = help(word, verb, &mut command(verb, true));
-        let _ = write!(std::io::stdout(), "{text}");
-        return ExitCode::SUCCESS;
+        return printed(write!(std::io::stdout(), "{text}"));
     }
     if let Some(topic) = Topic::of_name(word) {
-        let _ = write!(std::io::stdout(), "{}", topic.text);
-        return ExitCode::SUCCESS;
+        return printed(write!(std::io::stdout(), "{}", topic.text));
     }
     if word.starts_with("lxc.") {
         return run(

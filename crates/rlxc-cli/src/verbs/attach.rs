@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use clap::Args;
-use rlxc::attach::{AttachOptions, AttachTask, EnvPolicy, flags, reexec_read_only};
+use rlxc::attach::{AttachOptions, AttachTask, EnvPolicy, Replaced, flags, reexec_read_only};
 use rlxc::config::{Document, Namespace, Personality};
 
 use super::Run;
@@ -35,7 +35,17 @@ pub(crate) struct Attach {
     /// Keep the environment (default)
     #[arg(long)]
     keep_env: bool,
-    /// Give the program the caller's own terminal instead of a new one in the container
+    /// The program's terminal: auto (a new one in the container for the caller's), proxy (a new one in any case), raw
+    /// (so too, and every byte passes as it is), none (the caller's own)
+    #[arg(
+        long,
+        value_name = "KIND",
+        value_enum,
+        default_value = "auto",
+        hide_default_value = true
+    )]
+    pty: PtyKind,
+    /// The same as --pty=none
     #[arg(long)]
     no_pty: bool,
     /// Write the terminal's output to FILE as well
@@ -59,6 +69,15 @@ pub(crate) struct Attach {
     /// NAME, if not given by -n, and the program
     #[arg(value_name = "NAME|COMMAND", hide = true)]
     words: Vec<OsString>,
+}
+
+/// `--pty`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum PtyKind {
+    Auto,
+    Proxy,
+    Raw,
+    None,
 }
 
 /// getopt's optional argument sticks to its letter: `-eCAP`.
@@ -156,7 +175,17 @@ impl Attach {
         let terminal = std::io::stdin().is_terminal()
             || std::io::stdout().is_terminal()
             || std::io::stderr().is_terminal();
-        if terminal && !self.no_pty {
+        let wanted = match self.pty {
+            _ if self.no_pty => false,
+            PtyKind::Auto => terminal,
+            PtyKind::Proxy | PtyKind::Raw => {
+                options.replaced = Replaced::All;
+                options.raw_terminal = self.pty == PtyKind::Raw;
+                true
+            }
+            PtyKind::None => false,
+        };
+        if wanted {
             options.flags |= flags::TERMINAL;
         }
         Ok(options)

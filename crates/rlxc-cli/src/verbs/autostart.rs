@@ -1,18 +1,20 @@
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use rlxc::{
-    AutostartEntry, AutostartFilter, Container, Outcome as End, StartOptions, autostart_order,
-    list_defined,
+    AutostartEntry, AutostartFilter, Container, Outcome as End, StartOptions, autostart_batches,
+    autostart_order, list_defined,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Run;
 use crate::context::{Context, Failure, Outcome};
-use crate::output::{Format, print_value};
+use crate::output::{Format, print_value, safe};
 
 /// Options of `autostart`.
 #[derive(Debug, Args)]
@@ -48,26 +50,44 @@ pub(crate) struct Autostart {
         hide_default_value = true
     )]
     timeout: i64,
+    /// With -s: what still runs after SECONDS in all is killed
+    #[arg(long, value_name = "SECONDS")]
+    within: Option<u64>,
+    /// Act on at most N containers of the same order at once (8)
+    #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
     /// Not looked at by LXC's tool either
     #[arg(value_name = "NAME", hide = true)]
     words: Vec<String>,
 }
 
+/// How many containers are started at once: each keeps a CPU busy for a moment.
+const JOBS: u16 = 8;
+
+/// What came of one container.
+#[derive(Debug)]
+enum Done {
+    /// It was in that state already
+    Nothing,
+    /// This was done
+    Did(&'static str),
+}
+
+/// A whole call.
+struct Round<'a> {
+    options: &'a Autostart,
+    lxcpath: &'a Path,
+    context: &'a Context,
+    /// When all has to be down
+    until: Option<Instant>,
+    /// Whether each success is told: to eyes, not to scripts
+    tell: bool,
+}
+
 impl Run for Autostart {
     fn run(self, context: &Context) -> Outcome {
         let lxcpath = context.lxcpath();
-        let ends = self.shutdown || self.kill;
-        let filter = AutostartFilter {
-            all: self.all,
-            ignore_auto: self.ignore_auto,
-            groups: self
-                .groups
-                .iter()
-                .flat_map(|g| g.split(','))
-                .map(str::to_owned)
-                .collect(),
-            reverse: ends,
-        };
+        let filter = self.filter();
         let mut entries = Vec::new();
         for name in list_defined(&lxcpath)? {
             match Container::new(&name, Some(&lxcpath)) {
@@ -77,29 +97,53 @@ impl Run for Autostart {
                 Err(error) => context.report(&Failure::from(error)),
             }
         }
-        let (mut done, mut failed) = (0, 0);
         let chosen = autostart_order(entries, &filter);
-        if self.list && context.common.format != Format::Table {
+        let format = context.common.format;
+        if self.list && format != Format::Table {
             let rows = chosen.iter().filter(|entry| self.concerns(entry, &lxcpath));
             let rows: Vec<_> = rows
                 .map(|e| json!({"name": e.name, "order": e.order, "delay": e.delay, "groups": e.groups}))
                 .collect();
-            print_value(context.common.format, &rows.into())?;
+            print_value(format, &rows.into())?;
             return Ok(0);
         }
-        // Those of the same order end together: each may take its whole timeout.
-        let together = ends && !self.list;
-        for group in chosen.chunk_by(|a, b| together && a.order == b.order) {
-            for result in self.act_all(group, &lxcpath, context) {
-                match result {
-                    Ok(true) => done += 1,
-                    Ok(false) => {}
+        let round = Round {
+            lxcpath: &lxcpath,
+            context,
+            until: self
+                .within
+                .map(|seconds| Instant::now() + Duration::from_secs(seconds)),
+            tell: !context.lxc && format == Format::Table && std::io::stderr().is_terminal(),
+            options: &self,
+        };
+        // LXC's tool starts one after the other: its users may count on that. Those of the same order end together
+        // with either: each may take its whole timeout.
+        let alone = self.list || context.lxc && !filter.reverse;
+        let batches = match alone {
+            true => chosen.into_iter().map(|entry| vec![entry]).collect(),
+            false => autostart_batches(chosen, &filter),
+        };
+        let mut rows = Vec::new();
+        let (mut done, mut failed) = (0, 0);
+        for batch in &batches {
+            for (entry, result) in batch.iter().zip(round.act_all(batch)) {
+                let (what, error) = match result {
+                    Ok(Done::Nothing) => continue,
+                    Ok(Done::Did(what)) => {
+                        done += 1;
+                        (what, None)
+                    }
                     Err(failure) => {
                         context.report(&failure);
                         failed += 1;
+                        ("failed", Some(failure.message))
                     }
-                }
+                };
+                rows.push(json!({"name": entry.name, "result": what, "error": error}));
             }
+        }
+        if format != Format::Table {
+            print_value(format, &Value::from(rows))?;
         }
         Ok(match (done, failed) {
             (_, 0) => 0,
@@ -110,71 +154,116 @@ impl Run for Autostart {
 }
 
 impl Autostart {
+    fn filter(&self) -> AutostartFilter {
+        let groups = self.groups.iter().flat_map(|g| g.split(','));
+        AutostartFilter {
+            all: self.all,
+            ignore_auto: self.ignore_auto,
+            groups: groups.map(str::to_owned).collect(),
+            reverse: self.shutdown || self.kill,
+        }
+    }
+
     /// Whether the container is in the state that is to be changed.
     fn concerns(&self, entry: &AutostartEntry, lxcpath: &Path) -> bool {
         let running =
             Container::without_config(&entry.name, Some(lxcpath)).is_ok_and(|c| c.is_running());
         running == (self.shutdown || self.kill || self.reboot)
     }
+}
 
-    /// As [`Autostart::act`] with each, at once.
-    fn act_all(
-        &self,
-        entries: &[AutostartEntry],
-        lxcpath: &Path,
-        context: &Context,
-    ) -> Vec<Result<bool, Failure>> {
+impl Round<'_> {
+    /// As [`Round::act`] with each, several at once; the results in the order of the entries.
+    fn act_all(&self, entries: &[AutostartEntry]) -> Vec<Result<Done, Failure>> {
         if let [one] = entries {
-            return vec![self.act(one, lxcpath, context)];
+            return vec![self.act(one)];
         }
+        // What is killed after its time need not wait for others' time first.
+        let ends = self.options.shutdown || self.options.kill;
+        let jobs = self.options.jobs.map_or(JOBS, |jobs| jobs).into();
+        let workers = match self.options.jobs {
+            None if ends => entries.len(),
+            _ => entries.len().min(jobs),
+        };
+        let next = AtomicUsize::new(0);
+        let results = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
-            let act = |entry| scope.spawn(move || self.act(entry, lxcpath, context));
-            let running: Vec<_> = entries.iter().map(act).collect();
-            let end = |thread: std::thread::ScopedJoinHandle<'_, _>| {
-                let died = |_| Err(Failure::new("the thread of a container has died"));
-                thread.join().unwrap_or_else(died)
-            };
-            running.into_iter().map(end).collect()
-        })
+            for _ in 0..workers {
+                scope.spawn(|| {
+                    loop {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(entry) = entries.get(at) else { return };
+                        let result = self.act(entry);
+                        if let Ok(mut results) = results.lock() {
+                            results.push((at, result));
+                        }
+                    }
+                });
+            }
+        });
+        let mut results = results
+            .into_inner()
+            .unwrap_or_else(|broken| broken.into_inner());
+        results.sort_by_key(|(at, _)| *at);
+        results.into_iter().map(|(_, result)| result).collect()
     }
 
-    /// Whether something was done with the container.
-    fn act(
-        &self,
-        entry: &AutostartEntry,
-        lxcpath: &Path,
-        context: &Context,
-    ) -> Result<bool, Failure> {
-        let container = Container::new(&entry.name, Some(lxcpath))?;
-        let ends = self.shutdown || self.kill;
-        let wants_running = ends || self.reboot;
+    fn act(&self, entry: &AutostartEntry) -> Result<Done, Failure> {
+        let options = self.options;
+        let container = Container::new(&entry.name, Some(self.lxcpath))?;
+        let ends = options.shutdown || options.kill;
+        let wants_running = ends || options.reboot;
         if container.is_running() != wants_running {
-            return Ok(false);
+            return Ok(Done::Nothing);
         }
-        let delay = Duration::from_secs(u64::from(entry.delay));
-        if self.list {
+        if options.list {
             let mut out = std::io::stdout().lock();
+            let name = safe(&entry.name);
             match ends {
-                true => writeln!(out, "{}", entry.name)?,
-                false => writeln!(out, "{} {}", entry.name, entry.delay)?,
+                true => writeln!(out, "{name}")?,
+                false => writeln!(out, "{name} {}", entry.delay)?,
             }
-            return Ok(true);
+            return Ok(Done::Did("listed"));
         }
-        context.check_control(&container)?;
-        if self.kill {
+        self.context.check_control(&container)?;
+        let delay = Duration::from_secs(u64::from(entry.delay));
+        let did = if options.kill {
             container.stop()?;
-        } else if self.shutdown {
-            let timeout = u64::try_from(self.timeout).ok().map(Duration::from_secs);
-            if container.shutdown(timeout, |_| true)? == End::TimedOut {
-                container.stop()?;
-            }
-        } else if self.reboot {
+            "killed"
+        } else if options.shutdown {
+            self.shut_down(&container)?
+        } else if options.reboot {
             container.reboot()?;
-            std::thread::sleep(delay);
+            "rebooted"
         } else {
             container.start(&StartOptions::default())?;
+            "started"
+        };
+        if self.tell {
+            self.context.say(&format!("{}: {did}", safe(&entry.name)));
+        }
+        if !ends {
             std::thread::sleep(delay);
         }
-        Ok(true)
+        Ok(Done::Did(did))
+    }
+
+    fn shut_down(&self, container: &Container) -> Result<&'static str, Failure> {
+        let own = u64::try_from(self.options.timeout).ok();
+        let own = own.map(Duration::from_secs);
+        let left = self
+            .until
+            .map(|until| until.saturating_duration_since(Instant::now()));
+        let timeout = own.into_iter().chain(left).min();
+        // No time at all is left: asking would be in vain.
+        if left == Some(Duration::ZERO) {
+            container.stop()?;
+            return Ok("killed");
+        }
+        if container.shutdown(timeout, |_| true)? == End::TimedOut {
+            container.stop()?;
+            return Ok("killed");
+        }
+        Ok("shut down")
     }
 }

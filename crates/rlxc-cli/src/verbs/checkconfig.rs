@@ -3,10 +3,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use super::Run;
 use crate::context::{Context, Failure, Outcome};
-use crate::output::colour;
+use crate::output::{Format, colour, print_value};
 
 /// Options of `checkconfig`.
 #[derive(Debug, Args)]
@@ -19,6 +20,8 @@ struct Check<'a> {
     /// Labels and options that the kernel lacks, and modules that are there but not loaded
     missing: Vec<(String, String)>,
     unloaded: Vec<String>,
+    /// For programs: what is found, instead of lines
+    rows: Option<Vec<Value>>,
     out: std::io::StdoutLock<'static>,
 }
 
@@ -29,15 +32,20 @@ impl Run for CheckConfig {
         let wanted = std::env::var_os("CONFIG").map(PathBuf::from);
         let wanted = wanted.unwrap_or_else(|| PathBuf::from("/proc/config.gz"));
         let mut out = std::io::stdout().lock();
-        writeln!(out, "LXC version {}", rlxc::VERSION)?;
+        let lines = context.common.format == Format::Table;
+        if lines {
+            writeln!(out, "LXC version {}", rlxc::VERSION)?;
+        }
         let found = match read_config(&wanted) {
             Some(text) => Some((wanted, text)),
             None => {
-                writeln!(
-                    out,
-                    "Kernel configuration not found at {}; searching...",
-                    wanted.display()
-                )?;
+                if lines {
+                    writeln!(
+                        out,
+                        "Kernel configuration not found at {}; searching...",
+                        wanted.display()
+                    )?;
+                }
                 let places = [
                     format!("/lib/modules/{release}/config"),
                     format!("/lib/modules/{release}/build/.config"),
@@ -57,16 +65,24 @@ impl Run for CheckConfig {
             ))
             .remedy("try again with CONFIG=/path/to/config"));
         };
-        writeln!(out, "Kernel configuration found at {}\n", path.display())?;
+        if lines {
+            writeln!(out, "Kernel configuration found at {}\n", path.display())?;
+        }
         let modules = std::fs::read_to_string("/proc/modules").unwrap_or_default();
         let mut check = Check {
             config: &config,
             modules,
             missing: Vec::new(),
             unloaded: Vec::new(),
+            rows: (!lines).then(Vec::new),
             out,
         };
         check.all(&context.tool)?;
+        if let Some(rows) = check.rows {
+            drop(check.out);
+            print_value(context.common.format, &rows.into())?;
+            return Ok(0);
+        }
         if !context.lxc {
             check.remedies()?;
         }
@@ -103,7 +119,41 @@ impl Check<'_> {
         line?.chars().next()
     }
 
+    /// A line of text, which programs have no use for.
+    fn line(&mut self, text: &str) -> std::io::Result<()> {
+        match self.rows {
+            Some(_) => Ok(()),
+            None => writeln!(self.out, "{text}"),
+        }
+    }
+
     fn say(&mut self, label: &str, good: bool, required: bool, more: &str) -> std::io::Result<()> {
+        self.tell(label, None, good, required, more)
+    }
+
+    fn tell(
+        &mut self,
+        label: &str,
+        option: Option<&str>,
+        good: bool,
+        required: bool,
+        more: &str,
+    ) -> std::io::Result<()> {
+        if let Some(rows) = &mut self.rows {
+            let why = WHY.iter().find(|(name, _)| Some(*name) == option);
+            rows.push(json!({
+                "feature": label,
+                "option": option,
+                "enabled": good,
+                "required": required,
+                "loaded": match more {
+                    "" => None,
+                    more => Some(more == ", loaded"),
+                },
+                "without_it": why.map(|(_, why)| *why).filter(|_| !good),
+            }));
+            return Ok(());
+        }
         let word = match (good, required) {
             (true, _) => colour("32", "enabled"),
             (false, true) => colour("31", "required"),
@@ -132,11 +182,12 @@ impl Check<'_> {
             Some('y' | 'm') => {}
             _ => self.missing.push((label.to_owned(), name.to_owned())),
         }
-        self.say(label, matches!(value, Some('y' | 'm')), required, more)
+        let good = matches!(value, Some('y' | 'm'));
+        self.tell(label, Some(name), good, required, more)
     }
 
     fn all(&mut self, tool: &str) -> std::io::Result<()> {
-        writeln!(self.out, "--- Namespaces ---")?;
+        self.line("--- Namespaces ---")?;
         self.option("Namespaces", "CONFIG_NAMESPACES", true)?;
         self.option("Utsname namespace", "CONFIG_UTS_NS", false)?;
         self.option("Ipc namespace", "CONFIG_IPC_NS", true)?;
@@ -146,38 +197,37 @@ impl Check<'_> {
             match in_path(tool) {
                 None => {
                     let text = format!("Warning: {tool} is not installed (package uidmap)");
-                    writeln!(self.out, "{}", colour("33", &text))?;
+                    self.line(&colour("33", &text))?;
                 }
                 Some(path) if !has_privilege(&path) => {
                     let text = format!("Warning: {tool} is not setuid-root and has no capability");
-                    writeln!(self.out, "{}", colour("33", &text))?;
+                    self.line(&colour("33", &text))?;
                 }
                 Some(_) => {}
             }
         }
         self.option("Network namespace", "CONFIG_NET_NS", false)?;
-        writeln!(self.out, "Namespace limits:")?;
+        self.line("Namespace limits:")?;
         for name in ["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"] {
             let path = format!("/proc/sys/user/max_{name}_namespaces");
             if let Ok(limit) = std::fs::read_to_string(path) {
-                writeln!(self.out, "  {name}: {}", limit.trim())?;
+                self.line(&format!("  {name}: {}", limit.trim()))?;
             }
         }
-        writeln!(self.out, "\n--- Control groups ---")?;
+        self.line("\n--- Control groups ---")?;
         self.cgroups()?;
-        writeln!(self.out, "\n--- Misc ---")?;
+        self.line("\n--- Misc ---")?;
         for (label, name) in MISC {
             self.option(label, name, false)?;
         }
-        writeln!(self.out, "\n--- Checkpoint/Restore ---")?;
+        self.line("\n--- Checkpoint/Restore ---")?;
         for (label, name) in CHECKPOINT {
             self.option(label, name, false)?;
         }
         self.say("File capabilities", true, false, "")?;
-        writeln!(
-            self.out,
+        self.line(&format!(
             "\nNote : Before booting a new kernel, you can check its configuration\nusage : CONFIG=/path/to/config {tool}\n"
-        )
+        ))
     }
 
     /// How to get what is missing.
@@ -231,9 +281,9 @@ impl Check<'_> {
             ("Cgroup v1 mount points:", &v1),
             ("Cgroup v2 mount points:", &v2),
         ] {
-            writeln!(self.out, "{label}")?;
+            self.line(label)?;
             for path in list {
-                writeln!(self.out, " - {path}")?;
+                self.line(&format!(" - {path}"))?;
             }
         }
         if !v1.is_empty() {

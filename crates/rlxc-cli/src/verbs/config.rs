@@ -116,8 +116,13 @@ fn item_value(item: &str, context: &Context) -> Outcome {
         context.say(&format!("Unknown configuration item: {item}"));
         return Err(Failure::new(""));
     };
+    let value = global_config_item(key)?;
+    if context.common.format != Format::Table {
+        print_value(context.common.format, &json!({"key": key, "value": value}))?;
+        return Ok(0);
+    }
     let mut out = std::io::stdout().lock();
-    match global_config_item(key)? {
+    match value {
         Some(value) => writeln!(out, "{value}")?,
         None => writeln!(out, "{item} is not set.")?,
     }

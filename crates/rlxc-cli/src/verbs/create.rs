@@ -6,6 +6,7 @@ use rlxc::{Backend, CreateOptions, Specs};
 use super::Run;
 use crate::context::{Context, Failure, Outcome};
 use crate::output::safe;
+use crate::progress::unless_interrupted;
 
 /// Options of `create`.
 #[derive(Debug, Args)]
@@ -77,13 +78,15 @@ impl Run for Create {
             container.load_config(Some(file))?;
         }
         let specs = self.specs()?;
-        container.create(&CreateOptions {
-            template: Some(template),
-            arguments: words,
-            backend: self.bdev.clone(),
-            specs,
-            quiet: context.common.quiet,
-            progress: None,
+        unless_interrupted(|progress| {
+            container.create(&CreateOptions {
+                template: Some(template),
+                arguments: words,
+                backend: self.bdev.clone(),
+                specs,
+                quiet: context.common.quiet,
+                progress: Some(progress),
+            })
         })?;
         Ok(0)
     }

@@ -26,6 +26,10 @@ pub(crate) struct Execute {
 
 impl Run for Execute {
     fn run(self, context: &Context) -> Outcome {
+        if context.common.format != crate::Format::Table && !self.shared.dry_run {
+            let text = "--format is for the plan: standard output is the program's";
+            return Err(Failure::new(text).remedy("use it with --dry-run"));
+        }
         let mut words = self.words;
         let mut container = context.container(&mut words)?;
         // Keys alone make a container for rlxc, which sees to it that it is one; not for LXC's tool.

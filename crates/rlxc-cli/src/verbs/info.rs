@@ -59,6 +59,19 @@ impl Run for Info {
         {
             return Err(Failure::of(Manner::Plain, "Failed to load rcfile"));
         }
+        if context.lxc && container.document.is_none() && container.is_defined() {
+            // LXC's tools have no container whose configuration does not load.
+            if container.load_config(None).is_err() {
+                let name = safe(container.name());
+                let path = container.lxcpath().display();
+                return Err(Failure::of(
+                    Manner::Plain,
+                    format!(
+                        "Failed to load config for {name}\nFailure to retrieve information on {path}:{name}"
+                    ),
+                ));
+            }
+        }
         let state = container.state();
         let running = !matches!(state, Ok(State::Stopped));
         if !running && !container.is_defined() {

@@ -100,14 +100,23 @@ impl Ls {
         };
         let name = context.common.name.as_ref().filter(|_| !context.lxc);
         let pattern = self.filter.as_ref().or(name).or(word);
+        let fancy = self.fancy || context.common.format != Format::Table;
         Ok(Rc::new(Query {
             ls: self.clone(),
             lxc: context.lxc,
-            columns: self.columns()?,
-            fancy: self.fancy || context.common.format != Format::Table,
-            // An empty list is one too: then any group will do.
+            columns: match fancy {
+                true => self.columns()?,
+                false => Vec::new(),
+            },
+            fancy,
+            // An empty list is one too: then any group will do. Of several, LXC's tool takes the last.
             groups: (!self.groups.is_empty()).then(|| {
-                let words = self.groups.iter().flat_map(|list| list.split(','));
+                let first = if context.lxc {
+                    self.groups.len() - 1
+                } else {
+                    0
+                };
+                let words = self.groups[first..].iter().flat_map(|list| list.split(','));
                 words
                     .filter(|word| !word.is_empty())
                     .map(str::to_owned)
@@ -144,9 +153,16 @@ impl Ls {
         self.active || self.running || self.frozen
     }
 
-    /// Each option narrows the choice further.
-    fn wants(&self, state: Option<State>) -> bool {
+    /// Each option narrows the choice further. To LXC's tool a frozen container is a running one, and --active makes
+    /// it forget --frozen.
+    fn wants(&self, state: Option<State>, lxc: bool) -> bool {
         let is = |wanted| state == Some(wanted);
+        if lxc {
+            let runs = state.is_some_and(|state| state != State::Stopped);
+            return (runs || !self.active && !self.running)
+                && (!self.frozen || self.active || is(State::Frozen))
+                && (!self.stopped || is(State::Stopped));
+        }
         (!self.active || is(State::Running) || is(State::Frozen))
             && (!self.running || is(State::Running))
             && (!self.frozen || is(State::Frozen))
@@ -173,7 +189,7 @@ impl Query {
         ];
         if ls.by_state() || depth > 0 || on_demand(&live) {
             ask_states(&mut rows, lxcpath)?;
-            rows.retain(|row| ls.wants(row.state));
+            rows.retain(|row| ls.wants(row.state, self.lxc));
         }
         let config = [Column::Autostart, Column::Groups, Column::Unprivileged];
         if self.groups.is_some() || on_demand(&config) {

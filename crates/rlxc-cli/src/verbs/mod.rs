@@ -33,6 +33,7 @@ mod net;
 mod ready;
 mod recover;
 mod set;
+mod share;
 mod snapshot;
 mod start;
 mod start_options;
@@ -105,18 +106,21 @@ const fn verb<V: Run>(name: &'static str, usage: &'static str, about: &'static s
 }
 
 /// Every verb, in the order of the help.
-pub static VERBS: [Verb; 32] = [
+pub static VERBS: [Verb; 33] = [
     verb::<create::Create>(
         "create",
         "--name=NAME --template=TEMPLATE [OPTION...] [-- TEMPLATE-OPTIONS]",
         "Makes a container",
     ),
     verb::<destroy::Destroy>("destroy", "--name=NAME [-f] [-s]", "Removes a container"),
-    verb::<copy::Copy>(
-        "copy",
-        "--name=NAME --newname=NEW [OPTION...] [-- HOOK-OPTIONS]",
-        "Copies or renames a container, or starts a passing copy",
-    ),
+    Verb {
+        lists: true,
+        ..verb::<copy::Copy>(
+            "copy",
+            "--name=NAME --newname=NEW [OPTION...] [-- HOOK-OPTIONS]",
+            "Copies or renames a container, or starts a passing copy",
+        )
+    },
     Verb {
         lists: true,
         ..verb::<snapshot::Snapshot>(
@@ -127,10 +131,12 @@ pub static VERBS: [Verb; 32] = [
     },
     Verb {
         short_rcfile: true,
+        lists: true,
         ..verb::<start::Start>("start", "--name=NAME [-- COMMAND]", "Starts a container")
     },
     Verb {
         short_rcfile: true,
+        lists: true,
         ..verb::<execute::Execute>(
             "execute",
             "--name=NAME [-- COMMAND]",
@@ -192,11 +198,14 @@ pub static VERBS: [Verb; 32] = [
         "--name=NAME OBJECT [VALUE]",
         "Reads or writes a container's cgroup files",
     ),
-    verb::<checkconfig::CheckConfig>(
-        "checkconfig",
-        "",
-        "Tells which kernel features containers find here",
-    ),
+    Verb {
+        lists: true,
+        ..verb::<checkconfig::CheckConfig>(
+            "checkconfig",
+            "",
+            "Tells which kernel features containers find here",
+        )
+    },
     verb::<checkpoint::Checkpoint>(
         "checkpoint",
         "--name=NAME --checkpoint-dir=DIR",
@@ -257,6 +266,7 @@ pub static VERBS: [Verb; 32] = [
     },
     Verb {
         lxc: false,
+        lists: true,
         ..verb::<net::Net>(
             "net",
             "up|down|restart|reload|status",
@@ -283,10 +293,20 @@ pub static VERBS: [Verb; 32] = [
     Verb {
         lxc: false,
         lists: true,
+        ..verb::<share::Share>(
+            "share",
+            "NAME [SOURCE[:TARGET[:ro|rw]]…]",
+            "Lets a container see directories and files of the host, with owners that fit",
+        )
+    },
+    Verb {
+        lxc: false,
+        lists: true,
         ..verb::<stats::Stats>("stats", "NAME", "Prints a running container's resource use")
     },
     Verb {
         lxc: false,
+        lists: true,
         ..verb::<recover::Recover>(
             "recover",
             "NAME",

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::Run;
 use crate::context::{Context, Failure, Outcome};
-use crate::output::{Format, safe};
+use crate::output::{Format, csv_cell, flat, safe};
 
 /// Options of `monitor`.
 #[derive(Debug, Args)]
@@ -46,6 +46,10 @@ impl Run for Monitor {
             start_monitord(&program, lxcpath).map_err(rlxc::Error::from)?;
         }
         let events = Events::connect(&lxcpaths).map_err(rlxc::Error::from)?;
+        if context.common.format == Format::Csv {
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "lxcpath,name,state,exit_status").and_then(|()| out.flush())?;
+        }
         for event in events {
             let (lxcpath, message) = event.map_err(rlxc::Error::from)?;
             if regex.is_match(&message.name) {
@@ -75,7 +79,16 @@ fn print(format: Format, lxcpath: &Path, message: &Message) -> std::io::Result<(
             };
             let line =
                 json!({"lxcpath": lxcpath.to_string_lossy(), "name": message.name, kind: value});
-            writeln!(out, "{line}")
+            match format {
+                // What comes is a list that never ends: an item a line in each form.
+                Format::Yaml => writeln!(out, "- {line}"),
+                Format::Csv => {
+                    let columns = ["lxcpath", "name", "state", "exit_status"];
+                    let cells = columns.map(|column| csv_cell(&flat(&line[column])));
+                    writeln!(out, "{}", cells.join(","))
+                }
+                _ => writeln!(out, "{line}"),
+            }
         }
     }
     .and_then(|()| out.flush())

@@ -3,11 +3,13 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use rlxc::{Container, StartOptions};
+use serde_json::json;
 
 use super::Run;
 use super::ready::NotifySocket;
 use super::start_options::Shared;
 use crate::context::{Context, Failure, Outcome};
+use crate::output::{Format, print_value};
 
 /// Options of `start`.
 #[derive(Debug, Args)]
@@ -69,15 +71,39 @@ impl Run for Start {
             ..StartOptions::default()
         };
         let Some(seconds) = self.ready.filter(|_| !self.shared.dry_run) else {
-            self.shared.start(&container, options, context)?;
+            let started = self.shared.start(&container, options, context)?;
+            tell(context, &container, started)?;
             return Ok(0);
         };
         let until = Instant::now() + Duration::from_secs(seconds);
         let socket = NotifySocket::new(&mut container)?;
-        self.shared.start(&container, options, context)?;
+        let started = self.shared.start(&container, options, context)?;
         socket.wait(&container, until)?;
+        tell(context, &container, started)?;
         Ok(0)
     }
+}
+
+/// What programs want to know of the started container.
+fn tell(
+    context: &Context,
+    container: &Container,
+    started: Option<rlxc::Started>,
+) -> std::io::Result<()> {
+    let Some(started) = started.filter(|_| context.common.format != Format::Table) else {
+        return Ok(());
+    };
+    let each = started.timings.iter().map(|timing| {
+        let ns = u64::try_from(timing.duration.as_nanos()).unwrap_or(u64::MAX);
+        json!({"step": timing.step, "ns": ns})
+    });
+    let value = json!({
+        "name": container.name(),
+        "init_pid": started.init,
+        "monitor_pid": started.monitor,
+        "timings": each.collect::<Vec<_>>(),
+    });
+    print_value(context.common.format, &value)
 }
 
 fn absolute(path: PathBuf) -> PathBuf {

@@ -31,7 +31,7 @@ use rlxc_sys::tty;
 use crate::terminal::{End, Pty, Relay, TerminalError, relay};
 
 pub use error::AttachError;
-pub use options::{AttachOptions, AttachTask, EnvPolicy, flags};
+pub use options::{AttachOptions, AttachTask, EnvPolicy, Replaced, flags};
 pub use reexec::reexec_read_only;
 pub use rlxc_sys::child::{Callback, execute_shell};
 
@@ -74,6 +74,9 @@ pub fn attach(
         true => Some(container_pty(&client, options)?),
         false => None,
     };
+    if let Some(pty) = pty.as_ref().filter(|_| options.raw_terminal) {
+        pty.make_raw()?;
+    }
     let confinement = Confinement::find(&client, &target, options)?;
     let mut plan = plan(
         &client,

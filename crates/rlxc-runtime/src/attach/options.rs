@@ -74,6 +74,21 @@ pub struct AttachOptions {
     pub log: Option<RawFd>,
     /// Label for the flag LSM_LABEL
     pub lsm_label: Option<String>,
+    /// Which descriptors the flag TERMINAL replaces
+    pub replaced: Replaced,
+    /// Whether the flag TERMINAL's new terminal passes every byte on as it is: nothing is echoed, no line end changed,
+    /// no key a signal
+    pub raw_terminal: bool,
+}
+
+/// Which standard descriptors become the new terminal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Replaced {
+    /// Those that are terminals
+    #[default]
+    Terminals,
+    /// All three, whatever they are
+    All,
 }
 
 /// What to do with the caller's environment.
@@ -118,6 +133,8 @@ impl Default for AttachOptions {
             stderr: 2,
             log: None,
             lsm_label: None,
+            replaced: Replaced::Terminals,
+            raw_terminal: false,
         }
     }
 }
@@ -140,8 +157,11 @@ pub(super) fn c_string(bytes: &[u8]) -> Result<CString, AttachError> {
     CString::new(bytes).map_err(|_| AttachError::Nul(String::from_utf8_lossy(bytes).into_owned()))
 }
 
-/// Which of the standard descriptors are terminals, to be replaced by a new one.
+/// Which of the standard descriptors are to be replaced by a new terminal.
 pub(super) fn terminals(options: &AttachOptions) -> [bool; 3] {
+    if options.replaced == Replaced::All {
+        return [true; 3];
+    }
     [options.stdin, options.stdout, options.stderr]
         .map(|fd| duplicate(fd).is_ok_and(|fd| rlxc_sys::tty::is_terminal(fd.as_fd())))
 }

@@ -42,6 +42,14 @@ impl Pty {
         Self::of(ptx)
     }
 
+    /// Has it pass every byte on as it is.
+    ///
+    /// # Errors
+    /// As tcsetattr(3).
+    pub(crate) fn make_raw(&self) -> Result<(), TerminalError> {
+        super::raw::make_raw(self.pts.as_fd())
+    }
+
     fn of(ptx: OwnedFd) -> Result<Self, TerminalError> {
         tty::unlock(ptx.as_fd()).map_err(failed("unlock the pty"))?;
         Ok(Self {

@@ -77,10 +77,23 @@ fn topics() -> Vec<Candidate> {
 struct Parsed<'a> {
     /// The option that waits for a value
     pending: Option<&'a Arg>,
+    /// The container's name first, by whatever way it was given
     positional: Vec<&'a str>,
+    /// By `-n`
+    named: bool,
     lxcpath: Option<PathBuf>,
     /// After `--`: a command of its own
     command: bool,
+}
+
+impl<'a> Parsed<'a> {
+    fn name(&mut self, name: &'a str) {
+        if self.named {
+            self.positional.remove(0);
+        }
+        self.named = true;
+        self.positional.insert(0, name);
+    }
 }
 
 fn of_verb(verb: &Verb, lxc: bool, before: &[String], current: &str) -> Vec<Candidate> {
@@ -90,15 +103,40 @@ fn of_verb(verb: &Verb, lxc: bool, before: &[String], current: &str) -> Vec<Cand
         return files();
     }
     if let Some(option) = parsed.pending {
-        return values(verb, option, &parsed);
+        let current = if current == "=" { "" } else { current };
+        return in_list(current, values(verb, option, &parsed));
     }
     if current == "=" {
         return Vec::new();
+    }
+    // zsh and fish leave `--option=value` in one piece.
+    if let Some((long, typed)) = current.split_once('=').filter(|(o, _)| o.starts_with("--")) {
+        let Some(option) = find(&command, long).filter(|arg| arg.get_action().takes_values())
+        else {
+            return Vec::new();
+        };
+        let found = in_list(typed, values(verb, option, &parsed));
+        return prefixed(&format!("{long}="), found);
     }
     if current.starts_with('-') {
         return options(&command);
     }
     positional(verb, &parsed)
+}
+
+/// Words that go on where a list has come to: after the last `|` or `,` of what was typed.
+fn in_list(typed: &str, found: Vec<Candidate>) -> Vec<Candidate> {
+    match typed.rfind(['|', ',']) {
+        Some(at) => prefixed(&typed[..=at], found),
+        None => found,
+    }
+}
+
+fn prefixed(before: &str, mut found: Vec<Candidate>) -> Vec<Candidate> {
+    for candidate in found.iter_mut().filter(|c| c.word != FILES) {
+        candidate.word.insert_str(0, before);
+    }
+    found
 }
 
 fn find<'a>(command: &'a Command, word: &str) -> Option<&'a Arg> {
@@ -126,14 +164,17 @@ fn parse<'a>(command: &'a Command, before: &'a [String]) -> Parsed<'a> {
             continue;
         }
         if let Some(option) = parsed.pending.take() {
-            if option.get_id() == "lxcpath" {
-                parsed.lxcpath = Some(PathBuf::from(word));
+            match option.get_id().as_str() {
+                "lxcpath" => parsed.lxcpath = Some(PathBuf::from(word)),
+                "name" => parsed.name(word),
+                _ => {}
             }
             continue;
         }
         match word.split_once('=') {
             _ if word == "--" => parsed.command = true,
             Some(("--lxcpath", path)) => parsed.lxcpath = Some(PathBuf::from(path)),
+            Some(("--name", name)) => parsed.name(name),
             Some((option, _)) if option.starts_with('-') => {}
             _ if word.starts_with('-') && word.len() > 1 => {
                 let waits = |arg: &&Arg| {
@@ -222,7 +263,10 @@ fn positional(verb: &Verb, parsed: &Parsed<'_>) -> Vec<Candidate> {
         ("config", _) => containers(verb, parsed),
         ("unshare" | "usernsexec" | "update-config", _) => files(),
         ("device", 1) => words(&["add", "del"]),
-        ("set", 1..) => keys("="),
+        ("set", 1..) => {
+            let humane = ["memory=", "cpu=", "pids="];
+            words(&humane).into_iter().chain(keys("=")).collect()
+        }
         (_, 0) => containers(verb, parsed),
         _ => files(),
     }
@@ -313,6 +357,17 @@ mod tests {
         assert_eq!(of("rlxc start x -o "), [FILES]);
         assert_eq!(of("rlxc attach x -- l"), [FILES]);
         assert_eq!(of("rlxc set x lxc.uts."), ["lxc.uts.name="]);
+        assert_eq!(of("rlxc set x mem"), ["memory="]);
+        assert_eq!(of("rlxc ls --format=y"), ["--format=yaml"]);
+        assert_eq!(of("rlxc wait x -s FROZEN|TH"), ["FROZEN|THAWED"]);
+        assert_eq!(of("rlxc ls -F NAME,AU"), ["NAME,AUTOSTART"]);
+        assert_eq!(
+            of("lxc-attach -n x --namespaces=PID|UT"),
+            ["--namespaces=PID|UTSNAME"]
+        );
+        // What follows a name is no name.
+        assert_eq!(of("rlxc start -n x "), [FILES]);
+        assert_eq!(of("rlxc start --name=x "), [FILES]);
         assert!(of("rlxc help ").contains(&"rootless".to_owned()));
     }
 
