@@ -24,8 +24,8 @@ impl Container {
         let (dir, name) = self.open_parent(inside, true)?;
         let bits = Mode::from_bits_truncate(device.mode & 0o7777);
         match mknodat(&dir, name, device.kind, bits, device.number) {
-            Ok(()) => Ok(()),
-            Err(Errno::EEXIST) => Err(Error::path("make the device node", inside)(Errno::EEXIST)),
+            // One that is there already is allowed from now on.
+            Ok(()) | Err(Errno::EEXIST) => Ok(()),
             Err(errno) => Err(Error::path("make the device node", inside)(errno)),
         }
     }

@@ -30,6 +30,13 @@ impl Run for Cgroup {
             )));
         }
         match value {
+            // Writing nothing changes nothing.
+            Some(value) if value.is_empty() => {
+                return Err(Failure::new(format!(
+                    "Failed to assign '' value to '{file}' for '{}'",
+                    container.name()
+                )));
+            }
             Some(value) => container.set_cgroup_item(file, value).map_err(|error| {
                 Failure::from(error).because_of(format!(
                     "Failed to assign '{value}' value to '{file}' for '{}'",

@@ -86,8 +86,10 @@ impl Stop {
         let refuse = |text: &str| Err(Failure::new(text).status(1));
         let timeout = match self.timeout.as_deref().map(str::parse::<i64>) {
             None => Some(60),
-            Some(Ok(seconds)) => Some(seconds),
-            Some(Err(_)) => return refuse("Invalid timeout"),
+            // Other tools take less than -1 for ever too; LXC's lxc-stop does not.
+            Some(Ok(seconds)) if seconds >= -1 => Some(seconds),
+            Some(Ok(_)) => return refuse("Invalid timeout"),
+            Some(Err(_)) => return Err(Failure::usage("Invalid timeout")),
         };
         if self.nolock && !self.kill {
             return refuse("--nolock may only be used with -k");
