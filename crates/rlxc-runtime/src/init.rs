@@ -141,6 +141,8 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
         idmapped: trees,
         proc,
     };
+    // Without a root file system of its own the container's /dev hides the host's.
+    let console_node = terminals::host_node_of(prepared.console.as_ref())?;
     mounts::all_but_cgroups(&mut setup)?;
     // Hooks that may look at the network, and cgroup mounts, need what the monitor is still busy
     // with; all else is done meanwhile.
@@ -157,7 +159,7 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
     if plan.config.autodev.enabled {
         prepared.hooks.run(HookKind::Autodev, &[])?;
     }
-    let terminals = dev_and_terminals(&mut setup, prepared)?;
+    let terminals = dev_and_terminals(&mut setup, prepared, console_node)?;
     let boot_id = dev::prepare_boot_id(&setup);
     rootfs::pivot(plan, &setup.root)?;
     mounts::after_pivot(plan)?;
@@ -171,9 +173,10 @@ fn set_up(prepared: &mut Prepared<'_>) -> Result<terminals::Terminals> {
 fn dev_and_terminals(
     setup: &mut Setup<'_>,
     prepared: &mut Prepared<'_>,
+    console_node: Option<OwnedFd>,
 ) -> Result<terminals::Terminals> {
     dev::nodes(setup)?;
-    let terminals = terminals::set_up(setup, prepared.console.take())?;
+    let terminals = terminals::set_up(setup, prepared.console.take(), console_node)?;
     dev::links(setup)?;
     Ok(terminals)
 }

@@ -54,12 +54,19 @@ impl Terminals {
     }
 }
 
-pub(super) fn set_up(setup: &Setup<'_>, host_console: Option<Pty>) -> Result<Terminals> {
+/// The node of a console from the host's devpts, while that is there.
+pub(super) fn host_node_of(console: Option<&Pty>) -> Result<Option<OwnedFd>> {
+    let node = console.map(host_node).transpose();
+    node.at("terminals", "/dev/console")
+}
+
+pub(super) fn set_up(
+    setup: &Setup<'_>,
+    host_console: Option<Pty>,
+    console_node: Option<OwnedFd>,
+) -> Result<Terminals> {
     let plan = &setup.plan.terminals;
     let mut terminals = Terminals::default();
-    // Without a root file system of its own the container's instance hides the host's.
-    let host_node = host_console.as_ref().map(host_node).transpose();
-    let host_node = host_node.at("terminals", "/dev/console")?;
     let devpts = if plan.devpts_max > 0 {
         Some(mount_devpts(setup)?)
     } else {
@@ -77,7 +84,7 @@ pub(super) fn set_up(setup: &Setup<'_>, host_console: Option<Pty>) -> Result<Ter
     terminals.console = terminals.console.or(host_console);
     let nodes = Nodes {
         devpts: devpts.as_ref(),
-        console: host_node,
+        console: console_node,
     };
     if let Some(pty) = &terminals.console {
         bind(setup, &nodes, pty, "console")?;
