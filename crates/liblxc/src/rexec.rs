@@ -30,7 +30,11 @@ extern "C" fn constructor(_argc: c_int, argv: *const *const c_char, envp: *const
             at = at.add(1);
         }
     };
-    if wanted {
+    // Without an interpreter the dynamic linker itself was executed, with the program among its
+    // arguments: the monitor carried in this library for one, which nothing can write to anyway.
+    // SAFETY: getauxval has no preconditions.
+    let is_direct = unsafe { libc::getauxval(libc::AT_BASE) } != 0;
+    if wanted && is_direct {
         // SAFETY: as above.
         unsafe { again(argv, envp) };
     }

@@ -87,6 +87,8 @@ int main(int argc, char **argv)
 	if (argc != 3)
 		return 2;
 	life("rlxc-lib-alone", argv[1], argv[2], false);
+	/* As LXD does for what is attached. */
+	setenv("LXC_MEMFD_REXEC", "1", 1);
 	life("rlxc-lib-mapped", argv[1], argv[2], true);
 	ephemeral("rlxc-lib-short", argv[1], argv[2], false);
 	ephemeral("rlxc-lib-short-mapped", argv[1], argv[2], true);
