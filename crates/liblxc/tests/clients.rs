@@ -96,11 +96,17 @@ fn the_test_suite_of_go_lxc_passes() {
     std::fs::write(&script, text_of).unwrap();
     let mode = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(&script, mode).unwrap();
+    let tool = built().join("rlxc");
+    let executes = tool.exists();
+    std::os::unix::fs::symlink(&tool, drop.join("lxc-execute")).unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
     let output = sandboxed(&drop, "sh")
         .args(["-e", "-c", GO_SETUP, "sh"])
         .arg(&suite)
         .args(["-test.v", "-test.timeout", "150s"])
         .env("TEST_TEMPLATE", &script)
+        // One test executes the tool.
+        .env("PATH", format!("{}:{path}", drop.path().display()))
         .env("USER", "root")
         .output()
         .unwrap();
@@ -114,10 +120,9 @@ fn the_test_suite_of_go_lxc_passes() {
             .collect()
     };
     let (passed, mut failed) = (lines("PASS"), lines("FAIL"));
-    // It runs LXC's own lxc-execute on the host's root file system, which needs a terminal there.
-    if let Some(at) = failed.iter().position(|name| name == "TestExecute") {
-        failed.remove(at);
-        println!("skipped: TestExecute of go-lxc: it executes the installed lxc-execute");
+    if !executes {
+        failed.retain(|name| name != "TestExecute");
+        println!("skipped: TestExecute of go-lxc: rlxc's programs are not built");
     }
     println!(
         "go-lxc: {} passed, {} skipped by itself",
