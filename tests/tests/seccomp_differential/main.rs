@@ -64,6 +64,7 @@ fn filters_have_the_effect_of_those_that_lxc_makes() {
         println!("skipped: {what} is missing");
         return;
     }
+    let _left = rlxc_tests::cgroups::Left::of("seccomp-diff");
     let world = World::new("seccomp-differential");
     let reader = reader(&world);
     let seen = world.lxcpath.join("seen");
@@ -93,32 +94,12 @@ fn filters_have_the_effect_of_those_that_lxc_makes() {
             (Ok(_), Err(why)) => failures.push(format!("only LXC takes it: {text}{why}")),
         }
     }
-    remove_cgroups();
     assert!(
         failures.is_empty(),
         "{} differences\n{}",
         failures.len(),
         failures.join("\n")
     );
-}
-
-/// LXC's monitor leaves its cgroup in some hierarchies now and then.
-fn remove_cgroups() {
-    for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
-        for entry in fs::read_dir(hierarchy.path())
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let name = entry.file_name();
-            if name
-                .to_string_lossy()
-                .starts_with("lxc.monitor.seccomp-diff")
-            {
-                let _ = fs::remove_dir(entry.path());
-            }
-        }
-    }
 }
 
 /// The first calls that the two filters do not agree on.
