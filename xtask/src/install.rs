@@ -130,16 +130,17 @@ impl Options {
             &directories.prefix,
             &directories.libdir,
             &directories.sysconfdir,
+            &directories.localstatedir,
         ] {
             if !dir.is_absolute() {
                 return Err(format!("{} is no absolute path", dir.display()));
             }
         }
+        let destdir = value_of("--destdir")?.unwrap_or_else(|| "/".to_owned());
+        let destdir = std::path::absolute(&destdir).map_err(|e| format!("{destdir:?}: {e}"))?;
         Ok(Self {
             directories,
-            destdir: value_of("--destdir")?
-                .unwrap_or_else(|| "/".to_owned())
-                .into(),
+            destdir,
             profile: value_of("--profile")?.unwrap_or_else(|| "release".to_owned()),
             build: !args.iter().any(|word| word == "--no-build"),
             force: args.iter().any(|word| word == "--force"),
@@ -216,6 +217,8 @@ pub(crate) fn install(args: &[String]) -> Result<(), String> {
     if !options.force {
         layout.check_foreign(&options, old.as_ref())?;
     }
+    let destdir = &options.destdir;
+    fs::create_dir_all(destdir).map_err(|e| format!("{}: {e}", destdir.display()))?;
     let manifest = layout.copy(&options, old.as_ref())?;
     if let Some(old) = old {
         // What the last version had and this one has not.

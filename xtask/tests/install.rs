@@ -105,6 +105,14 @@ fn an_installation_is_laid_out_and_taken_away_whole() {
     }
     let scratch = Scratch::new("install");
     let dest = scratch.0.to_str().unwrap();
+    for wrong in ["--prefix", "--libdir", "--sysconfdir", "--localstatedir"] {
+        let refused = xtask(&["install", "--destdir", dest, wrong, "relative"]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(
+            said.contains("relative is no absolute path"),
+            "{wrong}: {said}"
+        );
+    }
     let arguments = ["--destdir", dest, "--libdir", "/usr/lib/x86_64-linux-gnu"];
     let install = || xtask(&[&["install"], &arguments[..]].concat());
     // What was there before stays, also when it is a setting of the same name.
@@ -212,6 +220,12 @@ fn an_installation_is_laid_out_and_taken_away_whole() {
     assert_eq!(left, expected.map(str::to_owned).into());
     let again = xtask(&["uninstall", "--destdir", dest]);
     assert!(!again.status.success());
+    // A destination that is still to be made.
+    let deep = scratch.0.join("not/yet/there");
+    let deep = deep.to_str().unwrap();
+    ok(&xtask(&["install", "--destdir", deep]));
+    ok(&xtask(&["uninstall", "--destdir", deep]));
+    assert_eq!(tree(Path::new(deep)), BTreeSet::new());
 }
 
 #[test]
