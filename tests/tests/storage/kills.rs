@@ -12,6 +12,13 @@ use crate::host::{Host, Kind};
 struct Scene {
     host: Host,
     kills: u32,
+    /// The original
+    base: String,
+    /// What is made of it, and how that is called next
+    b: String,
+    c: String,
+    /// What is restored
+    r: String,
     /// What the storage has when only the original is there
     volumes: Vec<String>,
 }
@@ -19,12 +26,19 @@ struct Scene {
 impl Scene {
     fn new(kind: Kind, kills: u32) -> Option<Self> {
         let host = Host::new(kind)?;
-        host.create("base");
+        // Monitors of containers of one name share the names of their cgroups: other tests have other ones.
+        let name = |name: &str| format!("{name}-{}", format!("{kind:?}").to_lowercase());
+        let base = name("base");
+        host.create(&base);
         if kind == Kind::Dir {
-            host.enlarge("base", 800);
+            host.enlarge(&base, 800);
         }
         let volumes = host.volumes();
         Some(Self {
+            base,
+            b: name("b"),
+            c: name("c"),
+            r: name("r"),
             host,
             kills,
             volumes,
@@ -97,33 +111,36 @@ impl Scene {
         let host = &self.host;
         let until = Instant::now() + Duration::from_secs(10);
         // A template lives on, and says so.
-        while self.is_defined("b") && host.has("b/partial") && Instant::now() < until {
+        while self.is_defined(&self.b)
+            && host.has(&format!("{}/partial", self.b))
+            && Instant::now() < until
+        {
             std::thread::sleep(Duration::from_millis(20));
         }
-        if self.is_defined("b") {
-            let seen = host.inside("b", "cat /file /etc/hostname");
-            assert_eq!(seen.trim_end(), "one\nb", "{after}");
-            self.destroy("b");
+        if self.is_defined(&self.b) {
+            let seen = host.inside(&self.b, "cat /file /etc/hostname");
+            assert_eq!(seen.trim_end(), format!("one\n{}", self.b), "{after}");
+            self.destroy(&self.b);
         } else {
             // An empty directory may be all that there is so far.
-            let _ = host.rlxc("destroy", &["-n", "b"]);
+            let _ = host.rlxc("destroy", &["-n", &self.b]);
         }
-        assert!(!host.has("b"), "{after}: something is left");
+        assert!(!host.has(&self.b), "{after}: something is left");
         assert_eq!(host.volumes(), self.volumes, "{after}");
     }
 
     fn create(&self) {
-        let args = self.host.create_args("b");
+        let args = self.host.create_args(&self.b);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let undo = || self.destroy("b");
+        let undo = || self.destroy(&self.b);
         self.each("create", &args, undo, |n| {
             self.is_whole_or_absent(&format!("create, kill {n}"));
         });
     }
 
     fn copy(&self, more: &[&str]) {
-        let args = [&["-n", "base", "-N", "b"][..], more].concat();
-        let undo = || self.destroy("b");
+        let args = [&["-n", &self.base, "-N", &self.b][..], more].concat();
+        let undo = || self.destroy(&self.b);
         self.each("copy", &args, undo, |n| {
             self.is_whole_or_absent(&format!("copy {more:?}, kill {n}"));
         });
@@ -131,60 +148,68 @@ impl Scene {
 
     fn snapshot(&self) {
         let host = &self.host;
-        let all_gone = || drop(ok(&host.rlxc("snapshot", &["-n", "base", "-d", "ALL"])));
-        self.each("snapshot", &["-n", "base"], all_gone, |n| {
-            let list = ok(&host.rlxc("snapshot", &["-n", "base", "-L"]));
+        let all_gone = || drop(ok(&host.rlxc("snapshot", &["-n", &self.base, "-d", "ALL"])));
+        self.each("snapshot", &["-n", &self.base], all_gone, |n| {
+            let list = ok(&host.rlxc("snapshot", &["-n", &self.base, "-L"]));
             if let Some(line) = list.lines().find(|line| line.starts_with("snap")) {
                 let timed =
                     line.starts_with("snap0 ") && line.ends_with(|c: char| c.is_ascii_digit());
                 assert!(timed, "kill {n}: {list}");
                 if host.kind == Kind::Dir {
-                    assert_eq!(host.sum("base/snaps/snap0/rootfs"), host.sum("base/rootfs"));
+                    assert_eq!(
+                        host.sum(&format!("{}/snaps/snap0/rootfs", self.base)),
+                        host.sum(&format!("{}/rootfs", self.base))
+                    );
                 } else if n % 4 == 0 {
-                    ok(&host.rlxc("snapshot", &["-n", "base", "-r", "snap0", "-N", "b"]));
-                    assert_eq!(host.inside("b", "cat /file"), "one\n", "kill {n}");
-                    self.destroy("b");
+                    ok(&host.rlxc(
+                        "snapshot",
+                        &["-n", &self.base, "-r", "snap0", "-N", &self.b],
+                    ));
+                    assert_eq!(host.inside(&self.b, "cat /file"), "one\n", "kill {n}");
+                    self.destroy(&self.b);
                 }
             }
             all_gone();
             assert_eq!(host.volumes(), self.volumes, "snapshot, kill {n}");
         });
         // What a kill left takes no number for ever.
-        ok(&host.rlxc("snapshot", &["-n", "base"]));
-        assert!(host.has("base/snaps/snap0/ts"));
+        ok(&host.rlxc("snapshot", &["-n", &self.base]));
+        assert!(host.has(&format!("{}/snaps/snap0/ts", self.base)));
         all_gone();
     }
 
     fn restore(&self) {
         let host = &self.host;
-        host.create("r");
-        host.inside("r", "echo old > /state");
-        ok(&host.rlxc("snapshot", &["-n", "r"]));
-        host.inside("r", "echo new > /state");
+        host.create(&self.r);
+        host.inside(&self.r, "echo old > /state");
+        ok(&host.rlxc("snapshot", &["-n", &self.r]));
+        host.inside(&self.r, "echo new > /state");
         let volumes = host.volumes().len();
-        let args = ["-n", "r", "-r", "snap0"];
-        let renew = || drop(host.inside("r", "echo new > /state"));
+        let args = ["-n", &self.r, "-r", "snap0"];
+        let renew = || drop(host.inside(&self.r, "echo new > /state"));
         self.each("snapshot", &args, renew, |n| {
-            let state = host.inside("r", "cat /state /file");
+            let state = host.inside(&self.r, "cat /state /file");
             let known = state == "old\none\n" || state == "new\none\n";
             assert!(known, "restore, kill {n}: {state}");
-            assert!(!host.has("r/restore.new") && !host.has("r/restore.journal"));
+            for left in ["restore.new", "restore.journal"] {
+                assert!(!host.has(&format!("{}/{left}", self.r)), "kill {n}: {left}");
+            }
             assert_eq!(host.volumes().len(), volumes, "{:?}", host.volumes());
             renew();
         });
         ok(&host.rlxc("snapshot", &args));
-        assert_eq!(host.inside("r", "cat /state"), "old\n");
-        self.destroy("r");
+        assert_eq!(host.inside(&self.r, "cat /state"), "old\n");
+        self.destroy(&self.r);
         assert_eq!(host.volumes(), self.volumes, "restore");
     }
 
     fn rename(&self) {
         let host = &self.host;
-        host.create("b");
-        host.inside("b", "echo kept > /state");
-        let (mut now, mut next) = ("b", "c");
-        let back = || drop(ok(&host.rlxc("copy", &["-n", "c", "-R", "-N", "b"])));
-        self.each("copy", &["-n", "b", "-R", "-N", "c"], back, |n| {
+        host.create(&self.b);
+        host.inside(&self.b, "echo kept > /state");
+        let (mut now, mut next) = (&self.b, &self.c);
+        let back = || drop(ok(&host.rlxc("copy", &["-n", &self.c, "-R", "-N", &self.b])));
+        self.each("copy", &["-n", &self.b, "-R", "-N", &self.c], back, |n| {
             let (old, new) = (self.is_defined(now), self.is_defined(next));
             assert!(old != new, "rename, kill {n}: {now} {old}, {next} {new}");
             if new {
@@ -192,12 +217,12 @@ impl Scene {
             }
             assert_eq!(host.inside(now, "cat /state"), "kept\n");
             assert!(!host.has(&format!("{now}/rename.journal")));
-            if now == "c" {
+            if now == &self.c {
                 back();
                 std::mem::swap(&mut now, &mut next);
             }
         });
-        self.destroy("b");
+        self.destroy(&self.b);
         assert_eq!(host.volumes(), self.volumes, "rename");
     }
 
@@ -207,18 +232,18 @@ impl Scene {
             Kind::Dir | Kind::Loop => &[],
             _ => &["-s"],
         };
-        let args = [&["-n", "base", "-N", "b"][..], share].concat();
+        let args = [&["-n", &self.base, "-N", &self.b][..], share].concat();
         let copy = || drop(ok(&host.rlxc("copy", &args)));
         copy();
-        self.each("destroy", &["-n", "b"], copy, |n| {
-            let second = host.rlxc("destroy", &["-n", "b"]);
+        self.each("destroy", &["-n", &self.b], copy, |n| {
+            let second = host.rlxc("destroy", &["-n", &self.b]);
             let gone = second.status.success() || said(&second).contains("not defined");
             assert!(gone, "destroy, kill {n}: {}", said(&second));
-            assert!(!host.has("b"), "destroy, kill {n}: something is left");
+            assert!(!host.has(&self.b), "destroy, kill {n}: something is left");
             assert_eq!(host.volumes(), self.volumes, "destroy, kill {n}");
             copy();
         });
-        self.destroy("b");
+        self.destroy(&self.b);
     }
 }
 
@@ -228,7 +253,7 @@ fn every_operation_is_killed(kind: Kind, kills: u32) {
     };
     let host = &scene.host;
     let sum = || match kind {
-        Kind::Dir => host.sum("base/rootfs"),
+        Kind::Dir => host.sum(&format!("{}/rootfs", scene.base)),
         _ => Default::default(),
     };
     let before = sum();
@@ -244,10 +269,10 @@ fn every_operation_is_killed(kind: Kind, kills: u32) {
     scene.ends();
     assert_eq!(sum(), before, "the original has changed");
     assert_eq!(
-        host.inside("base", "cat /file /etc/hostname"),
-        "one\nbase\n"
+        host.inside(&scene.base, "cat /file /etc/hostname"),
+        format!("one\n{}\n", scene.base)
     );
-    scene.destroy("base");
+    scene.destroy(&scene.base);
     let left = ok(&host.sh(&format!("ls -A {}", host.lxcpath().display())));
     assert_eq!(left, "");
     assert!(host.volumes().is_empty(), "{:?}", host.volumes());

@@ -123,8 +123,11 @@ fn snapshots(host: &Host, row: &mut Row) {
     let list = ok(&host.rlxc("snapshot", &["-n", "a", "-L"]));
     let names: Vec<_> = list.lines().filter_map(|l| l.split(' ').next()).collect();
     assert_eq!(names, ["snap0", "snap1"]);
-    ok(&host.rlxc("snapshot", &["-n", "a", "-r", "snap0"]));
-    assert_eq!(host.inside("a", "cat /etc/hostname /state"), "a1\n");
+    // Again and again.
+    for _ in 0..2 {
+        ok(&host.rlxc("snapshot", &["-n", "a", "-r", "snap0"]));
+        assert_eq!(host.inside("a", "cat /etc/hostname /state"), "a1\n");
+    }
     ok(&host.rlxc("snapshot", &["-n", "a", "-r", "snap1", "-N", "b"]));
     assert_eq!(host.inside("b", "cat /etc/hostname /state"), "b2\n");
     row.works("restore");

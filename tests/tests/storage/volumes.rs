@@ -226,9 +226,17 @@ fn network_block_devices_are_used_or_their_module_is_named() {
     // A whole number of sectors, which qemu wants; and the same as the first partition of a disk.
     let disk = host.path("disk").display().to_string();
     ok(&host.sh(&format!(
-        "truncate -s 40M {image}; truncate -s 42M {disk}; echo 2048,81920,L | sfdisk -q {disk}
-         dd if={image} of={disk} bs=1M seek=1 conv=notrunc status=none"
+        "truncate -s 40M {image}; truncate -s 42M {disk}; dd if={image} of={disk} bs=1M seek=1 conv=notrunc status=none"
     )));
+    // The partition table: type, first sector, number of sectors.
+    let mut table = vec![0u8; 66];
+    table[4] = 0x83;
+    table[8..12].copy_from_slice(&2048u32.to_le_bytes());
+    table[12..16].copy_from_slice(&81_920u32.to_le_bytes());
+    table[64..].copy_from_slice(&[0x55, 0xaa]);
+    let opened = std::fs::File::options().write(true).open(&disk).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&opened, &table, 446).unwrap();
+    drop(opened);
     let define = |name: &str, path: &str| {
         let dir = host.lxcpath().join(name);
         std::fs::create_dir(&dir).unwrap();

@@ -184,17 +184,7 @@ impl Driver for Zfs {
     fn share(&self, from: &Rootfs, to: &Rootfs, specs: &Specs) -> Result<()> {
         check(&from.path)?;
         check(&to.path)?;
-        let name = to.path.rsplit('/').next().unwrap_or_default();
-        let snapshot = format!("{}@{name}", from.path);
-        let taken = || tool::run("zfs", &["snapshot", "-r", &snapshot]);
-        if let Err(error) = taken() {
-            // One that is left of a copy that was removed without it.
-            if !exists(&snapshot)? {
-                return Err(error);
-            }
-            tool::run("zfs", &["destroy", "-r", &snapshot])?;
-            taken()?;
-        }
+        let snapshot = take_for(from, to)?;
         let mountpoint = format!("mountpoint={}", mountpoint(specs)?.display());
         let args = [
             "clone",
@@ -289,6 +279,32 @@ impl Driver for Zfs {
         }
         Ok(())
     }
+}
+
+/// Takes the snapshot that a copy is cloned from, under the copy's name as LXC does. One of that name may be left of a
+/// copy that was removed without it: it goes. Or a container rests on it that has another name now: then the name gets a
+/// number.
+fn take_for(from: &Rootfs, to: &Rootfs) -> Result<String> {
+    let name = to.path.rsplit('/').next().unwrap_or_default();
+    let mut failed = None;
+    for number in 0..100 {
+        let snapshot = match number {
+            0 => format!("{}@{name}", from.path),
+            number => format!("{}@{name}-{number}", from.path),
+        };
+        let taken = || tool::run("zfs", &["snapshot", "-r", &snapshot]);
+        let Err(error) = taken() else {
+            return Ok(snapshot);
+        };
+        if !exists(&snapshot)? {
+            return Err(error);
+        }
+        if tool::run("zfs", &["destroy", "-r", &snapshot]).is_ok() {
+            return taken().map(|_| snapshot);
+        }
+        failed = Some(error);
+    }
+    Err(failed.unwrap_or_else(|| Error::Exists(format!("{}@{name}", from.path))))
 }
 
 /// All data sets of a pool with what they were cloned from; none if there is no such pool.
