@@ -259,7 +259,8 @@ fn in_turn(kind: Kind) {
         };
         ok(&host.lxc("copy", &[&["-n", name, "-N", &of_lxc][..], more].concat()));
         ok(&host.rlxc("copy", &["-n", name, "-N", &of_rlxc]));
-        if kind != Kind::Loop {
+        // LXC asks for a thin snapshot without -kn, and then finds no device of a volume that stays inactive.
+        if kind != Kind::Loop && kind != Kind::Lvm {
             shared_in_turn(&host, name);
         }
         // LXC takes no snapshots of logical volumes.
