@@ -165,9 +165,20 @@ fn own_streams(plan: &Plan, terminals: &Terminals) {
             std::io::stdout().as_fd(),
             std::io::stderr().as_fd(),
         ] {
-            let _ = nix::unistd::fchown(fd, Some(uid), Some(gid));
+            if !is_shared_device(fd) {
+                let _ = nix::unistd::fchown(fd, Some(uid), Some(gid));
+            }
         }
     }
+}
+
+/// A device that is no terminal (`/dev/null`) is the whole host's and stays root's.
+fn is_shared_device(fd: std::os::fd::BorrowedFd<'_>) -> bool {
+    use nix::sys::stat::SFlag;
+    let is_device = nix::sys::stat::fstat(fd).is_ok_and(|stat| {
+        SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFCHR
+    });
+    is_device && nix::unistd::isatty(fd) != Ok(true)
 }
 
 fn take_ids(plan: &Plan) -> Result<()> {
