@@ -236,7 +236,7 @@ fn every_size_of_a_terminal_is_drawn_and_a_change_of_it_followed() -> io::Result
             // Each key has something to draw at each size.
             screen.keys(&["r", "r", "c", "n"])?;
             if number == 0 {
-                screen.keys(&["?", "?", "/", "Escape", "K", "x"])?;
+                screen.keys(&["?", "?", "/", "Enter", "K", "x"])?;
             }
             let fits = || {
                 let shown = screen.screen();

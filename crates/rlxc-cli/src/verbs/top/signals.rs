@@ -34,11 +34,8 @@ pub(super) fn watch(
         Signal::SIGINT,
         Signal::SIGQUIT,
     ];
-    // A signal that is ignored, as by nohup(1), would arrive all the same once it is blocked.
-    let heeded = deadly
-        .into_iter()
-        .filter(|signal| !rlxc_sys::signal::is_ignored(*signal as i32));
-    let set: SigSet = heeded.chain([Signal::SIGTSTP]).collect();
+    // Ignored ones too: a screen without its terminal is nobody's.
+    let set: SigSet = deadly.into_iter().chain([Signal::SIGTSTP]).collect();
     // Before the thread is made, which inherits it; programs that are started do not.
     let _ = pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&set), None);
     let taken = Arc::new(Taken::default());
