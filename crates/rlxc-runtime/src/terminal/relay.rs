@@ -73,6 +73,8 @@ pub fn relay(relay: &Relay<'_>) -> Result<End, TerminalError> {
         keys: Keys::new(relay.escape),
         input: Vec::new(),
         input_open: relay.stdin.is_some(),
+        on_terminal: raw.is_some(),
+        hung_up: false,
         at_line_start: true,
         size: None,
     }
@@ -88,6 +90,10 @@ struct Loop<'a> {
     /// Not taken by the ptx yet
     input: Vec<u8>,
     input_open: bool,
+    /// Whether the input is a terminal
+    on_terminal: bool,
+    /// It is gone, which a process that ignores SIGHUP is not told
+    hung_up: bool,
     at_line_start: bool,
     size: Option<WindowSize>,
 }
@@ -106,6 +112,9 @@ impl Loop<'_> {
                 return Ok(End::Ended);
             }
             let leave = ready.stdin && self.read_keys()?;
+            if self.hung_up {
+                return Ok(End::Signalled(Signal::SIGHUP));
+            }
             self.pass_input()?;
             if leave {
                 return Ok(End::Escaped);
@@ -184,6 +193,7 @@ impl Loop<'_> {
         match nix::unistd::read(stdin, &mut buffer) {
             Ok(0) | Err(Errno::EIO) => {
                 self.input_open = false;
+                self.hung_up = self.on_terminal;
                 self.type_end_of_file();
                 Ok(false)
             }

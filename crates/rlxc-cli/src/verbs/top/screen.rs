@@ -174,10 +174,16 @@ impl App {
             terminal.clear()?;
             return Ok(true);
         }
+        // Enter, typed before the terminal was raw.
+        let code = match (control, key.code) {
+            (true, KeyCode::Char('j')) => KeyCode::Enter,
+            (true, KeyCode::Char(_)) => return Ok(true),
+            (_, code) => code,
+        };
         match std::mem::replace(&mut self.mode, Mode::Normal) {
-            Mode::Normal => return self.normal_key(key.code, terminal),
+            Mode::Normal => return self.normal_key(code, terminal),
             Mode::Help => {}
-            Mode::Filter => match key.code {
+            Mode::Filter => match code {
                 KeyCode::Enter => {}
                 KeyCode::Esc => self.filter.clear(),
                 code => {
@@ -190,7 +196,7 @@ impl App {
                 }
             },
             Mode::Ask(action, key_of) => {
-                if key.code == KeyCode::Char('y') {
+                if code == KeyCode::Char('y') {
                     self.act(action, &key_of);
                 }
             }
