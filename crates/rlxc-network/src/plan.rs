@@ -110,6 +110,13 @@ fn check_veth(index: u32, nic: &Nic, veth: &Veth) -> Result<()> {
     {
         return wrong("veth.pair", format!("\"{pair}\" {problem}"));
     }
+    // As in LXC, which looks for the link under the name as written.
+    if let Some(pair) = veth.pair.as_deref().filter(|pair| pair.contains('%')) {
+        let reason = format!(
+            "\"{pair}\": a pattern is for lxc.net.N.name; leave the key out for a random name"
+        );
+        return wrong("veth.pair", reason);
+    }
     if let Some(link) = nic.link.as_deref().filter(|l| !l.is_empty())
         && let Some(problem) = names::name_problem(link)
     {
