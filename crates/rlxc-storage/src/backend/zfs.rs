@@ -368,11 +368,21 @@ pub fn forget_copy(source: &Rootfs, copy: &Rootfs) {
     if source.backend != Backend::Zfs || check(&source.path).is_err() || check(name).is_err() {
         return;
     }
-    for snapshot in [name.to_owned(), format!("send-{name}")] {
+    let remove = |snapshot: &str| {
         // Mostly there is none; one that somebody needs is refused.
-        if let Err(error) = tool::run("zfs", &["destroy", &format!("{}@{snapshot}", source.path)]) {
+        if let Err(error) = tool::run("zfs", &["destroy", snapshot]) {
             tracing::debug!("{error} - No snapshot {snapshot} to remove");
         }
+    };
+    remove(&format!("{}@{name}", source.path));
+    remove(&format!("{}@send-{name}", source.path));
+    // What is restored again and again has numbers; nobody else's snapshots are called like that.
+    for number in (1..100).take_while(|_| name.ends_with("-restore")) {
+        let snapshot = format!("{}@{name}-{number}", source.path);
+        if !exists(&snapshot).unwrap_or(false) {
+            break;
+        }
+        remove(&snapshot);
     }
 }
 
