@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 
 use rlxc_tests::{Actor, Place, ok, said as text};
 
-/// The monitor's pid.
+/// The monitor's pid, by its title: a monitor that took over is not init's parent.
 fn monitor_of(place: &Place, name: &str) -> i32 {
-    let init = said(place, "info", &["-n", name, "-p", "-H"]);
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", init.trim())).unwrap_or_default();
-    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
-    parent.and_then(|pid| pid.trim().parse().ok()).unwrap_or(0)
+    let title = format!("[lxc monitor] {} {name}", place.path().display());
+    let mut pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let found = pids.find(|entry| {
+        std::fs::read(entry.path().join("cmdline"))
+            .is_ok_and(|line| String::from_utf8_lossy(&line).trim_end_matches('\0') == title)
+    });
+    let pid = found.and_then(|entry| entry.file_name().to_str()?.parse().ok());
+    pid.unwrap_or(0)
 }
 
 fn said(place: &Place, verb: &str, args: &[&str]) -> String {

@@ -140,6 +140,7 @@ fn a_proxy_that_speaks_as_incus_does_is_asked_and_its_answers_are_heeded() {
         return;
     }
     let drop = dropped_in("proxy");
+    let _left = Left::of("rlxc-lib-proxy");
     let program = compile("proxy.c", &drop, &[]);
     passes("proxy", &drop, &program, &[]);
     // What the proxy expects is what it gets from Debian's library.
@@ -159,6 +160,7 @@ fn an_object_answers_as_lxcs_does_when_destroyed_after_fork_and_to_two_threads()
         return;
     }
     let drop = dropped_in("misuse");
+    let _left = Left::of("rlxc-lib-misuse");
     let answers = |name: &str, flags: &[&str], library: &Path| {
         let program = compile("misuse.c", &drop, flags);
         let lxcpath = Place::new(name);
