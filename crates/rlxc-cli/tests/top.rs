@@ -228,7 +228,7 @@ fn every_size_of_a_terminal_is_drawn_and_a_change_of_it_followed() -> io::Result
     .enumerate()
     {
         // It begins in the smallest.
-        let command = format!("{program} -P {lxcpath} -d 1; echo left $?; sleep 60");
+        let command = format!("{program} -P {lxcpath} -d 1; s=$?; echo; echo left $s; sleep 60");
         let screen = Terminal::open(&format!("size{number}"), 1, 1, &command)?;
         for (columns, rows) in SIZES {
             let (x, y) = (columns.to_string(), rows.to_string());
