@@ -6,6 +6,7 @@
 //! * [`subid`]: what /etc/subuid and /etc/subgid delegate.
 //! * [`write_id_maps`]: giving a process its maps, directly or by newuidmap and newgidmap.
 //! * [`run_mapped`]: a piece of work with all capabilities over the ids of the maps.
+//! * [`user_namespace`]: a namespace held for idmapped mounts.
 //! * [`usernsexec`], [`unshare`]: the logic of the two command line tools.
 
 pub mod choice;
@@ -23,5 +24,5 @@ pub use choice::{Choice, ShareSource, choose};
 pub use error::{Error, Result};
 pub use idmap::{mapped_root, validate};
 pub use map_writer::write_id_maps;
-pub use mapped::run_mapped;
+pub use mapped::{run_mapped, user_namespace};
 pub use subid::{Caller, subordinate_ids};

@@ -1,4 +1,6 @@
-//! A piece of work inside a user namespace with given maps.
+//! A user namespace with given maps: for a piece of work inside it, or to be held by a descriptor.
+
+use std::fs::File;
 
 use rlxc_config::{IdMap, Namespace};
 
@@ -18,4 +20,18 @@ pub fn run_mapped(maps: &[IdMap], inside: impl FnOnce() -> i32) -> Result<i32> {
         return Err(error);
     }
     tool::wait(child.release()?)
+}
+
+/// A user namespace with exactly `maps`, kept by the descriptor: for idmapped mounts.
+///
+/// # Errors
+/// When the maps cannot be written, or the process is not single-threaded (`EBUSY`).
+pub fn user_namespace(maps: &[IdMap]) -> Result<File> {
+    let child = tool::Held::spawn(Namespace::User.clone_flag(), || 0)?;
+    let path = format!("/proc/{}/ns/user", child.pid);
+    let opened = map_writer::write_id_maps(child.pid, maps).and_then(|()| {
+        File::open(&path).map_err(|error| tool::step(format!("open {path}"), error))
+    });
+    child.abandon();
+    opened
 }

@@ -45,6 +45,8 @@ pub(crate) struct Prepared<'a> {
     /// Whether network and cgroup namespaces come by unshare(2).
     pub(crate) unshare_net: bool,
     pub(crate) unshare_cgroup: bool,
+    /// Whether init's ids are held since before the seccomp policy, which need not allow to take them.
+    pub(crate) settled: bool,
     /// Descriptors of the caller that init gets.
     pub(crate) inherited: Vec<std::os::fd::RawFd>,
 }
@@ -195,6 +197,7 @@ fn finish(
     prepared.security.restrict(plan, proc.as_ref())?;
     drop(proc);
     exec::arrange_descriptors(&prepared.inherited)?;
+    prepared.settled = exec::settle_ids(plan)?;
     let notify = prepared.security.load_seccomp()?;
     prepared.hooks.run(HookKind::Start, &[])?;
     exec::standard_streams(plan, &terminals)?;

@@ -6,8 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::unistd::Pid;
-use rlxc_config::{IdKind, IdMap, Namespace};
+use rlxc_config::{IdKind, IdMap};
 use rlxc_namespace::idmap;
 use rlxc_sys::mount::{self, MountAttr, attr};
 
@@ -111,10 +110,17 @@ impl Container {
             hostid,
             range: 1,
         };
-        namespace_with(&[
+        let maps = [
             map(IdKind::Uid, owner.uid(), outside(IdKind::Uid, uid)?),
             map(IdKind::Gid, owner.gid(), outside(IdKind::Gid, gid)?),
-        ])
+        ];
+        rlxc_namespace::user_namespace(&maps).map_err(|error| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            Error::refused(
+                Errno::EPERM,
+                format!("{error}{}", cause.unwrap_or_default()),
+            )
+        })
     }
 }
 
@@ -136,30 +142,6 @@ fn maps_of(pid: i32, kind: IdKind) -> Vec<IdMap> {
         })
     });
     each.collect()
-}
-
-/// A user namespace with these maps, which its descriptor keeps.
-fn namespace_with(maps: &[IdMap]) -> Result<File> {
-    let failed = || Error::path::<std::io::Error>("make a user namespace for", "the share");
-    // It only has to be there until its namespace is open.
-    let child = rlxc_sys::fork::spawn(Namespace::User.clone_flag(), || {
-        loop {
-            std::thread::park();
-        }
-    });
-    let child = child.map_err(failed())?;
-    let made = rlxc_namespace::write_id_maps(child, maps)
-        .map_err(|error| {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-            Error::refused(
-                Errno::EPERM,
-                format!("{error}{}", cause.unwrap_or_default()),
-            )
-        })
-        .and_then(|()| File::open(format!("/proc/{child}/ns/user")).map_err(failed()));
-    let _ = nix::sys::signal::kill(Pid::from_raw(child), nix::sys::signal::Signal::SIGKILL);
-    let _ = nix::sys::wait::waitpid(Pid::from_raw(child), None);
-    made
 }
 
 #[cfg(test)]

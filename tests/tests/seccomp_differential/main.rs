@@ -102,6 +102,31 @@ fn filters_have_the_effect_of_those_that_lxc_makes() {
     );
 }
 
+/// Where init has its ids already, a policy need not allow to take them: with LXC the container starts.
+#[test]
+fn a_policy_that_forbids_a_change_of_ids_lets_init_start() {
+    if let Some(what) = missing() {
+        println!("skipped: {what} is missing");
+        return;
+    }
+    let _left = rlxc_tests::cgroups::Left::of("seccomp-ids");
+    let world = World::new("seccomp-ids");
+    let file = world.lxcpath.join("policy");
+    // The prctl(2) are PR_SET_PDEATHSIG and PR_SET_DUMPABLE.
+    let policy = "2\ndenylist\nsetresuid kill\nsetresgid kill\n\
+                  prctl kill [0,1,SCMP_CMP_EQ]\nprctl kill [0,4,SCMP_CMP_EQ]\n";
+    fs::write(&file, policy).unwrap();
+    let config = format!(
+        "lxc.net.0.type = empty\nlxc.seccomp.profile = {}",
+        file.display()
+    );
+    let look = "echo started";
+    let inside = world.define("seccomp-ids", look, &config, 0);
+    let (theirs, ours) = (inside.by_lxc(), inside.by_us());
+    assert_eq!(theirs.as_deref().map(str::trim), Ok("started"));
+    assert_eq!(ours, theirs);
+}
+
 /// The first calls that the two filters do not agree on.
 fn differences(
     policy: &str,

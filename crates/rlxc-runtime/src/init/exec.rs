@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
-use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid};
 
 use super::terminals::Terminals;
 use super::{Prepared, Result};
@@ -140,14 +140,11 @@ fn become_init(prepared: &Prepared<'_>, terminals: Terminals) -> Result<Next> {
         .iter()
         .map(|(name, value)| text(&format!("{name}={value}")));
     let variables = variables.collect::<Result<Vec<CString>>>()?;
-    take_ids(plan)?;
-    prepared.security.drop_ambient()?;
-    if plan.init.death_signal != 0 {
-        rlxc_sys::process::set_death_signal(plan.init.death_signal)
-            .at("lxc.monitor.signal.pdeath", plan.init.death_signal)?;
-    } else {
-        rlxc_sys::process::set_death_signal(0).at("lxc.monitor.signal.pdeath", 0)?;
+    take_groups(plan)?;
+    if !prepared.settled {
+        take_ids(plan)?;
     }
+    prepared.security.drop_ambient()?;
     if plan.mode == Mode::Execute {
         return Ok(Next::Supervise(argv, variables));
     }
@@ -181,7 +178,27 @@ fn is_shared_device(fd: std::os::fd::BorrowedFd<'_>) -> bool {
     is_device && nix::unistd::isatty(fd) != Ok(true)
 }
 
-fn take_ids(plan: &Plan) -> Result<()> {
+/// Before the seccomp policy holds: what is to be done with init's ids where they are held already, so that a policy
+/// need not allow it. (LXC then makes none of these calls after its filter either.) Whether that is so.
+pub(super) fn settle_ids(plan: &Plan) -> Result<bool> {
+    let (uid, gid) = (plan.init.uid, plan.init.gid);
+    let (uids, gids) = (getresuid().at("ids", "")?, getresgid().at("ids", "")?);
+    let held = [uids.real, uids.effective, uids.saved].map(Uid::as_raw) == [uid; 3]
+        && [gids.real, gids.effective, gids.saved].map(Gid::as_raw) == [gid; 3];
+    if held {
+        arrange_end(plan)?;
+    }
+    Ok(held)
+}
+
+/// What a change of ids takes away: /proc/PID is the process's own, and init has its death signal.
+fn arrange_end(plan: &Plan) -> Result<()> {
+    let signal = plan.init.death_signal;
+    let _ = nix::sys::prctl::set_dumpable(true);
+    rlxc_sys::process::set_death_signal(signal).at("lxc.monitor.signal.pdeath", signal)
+}
+
+fn take_groups(plan: &Plan) -> Result<()> {
     let init = &plan.init;
     let groups: Vec<Gid> = init
         .groups
@@ -196,11 +213,14 @@ fn take_ids(plan: &Plan) -> Result<()> {
         }
         _ => {}
     }
-    let (uid, gid) = (Uid::from_raw(init.uid), Gid::from_raw(init.gid));
+    Ok(())
+}
+
+fn take_ids(plan: &Plan) -> Result<()> {
+    let (uid, gid) = (Uid::from_raw(plan.init.uid), Gid::from_raw(plan.init.gid));
     setresgid(gid, gid, gid).at("ids", format!("lxc.init.gid = {gid}"))?;
     setresuid(uid, uid, uid).at("ids", format!("lxc.init.uid = {uid}"))?;
-    let _ = nix::sys::prctl::set_dumpable(true);
-    Ok(())
+    arrange_end(plan)
 }
 
 fn execute(argv: &[CString], environment: &[CString], path: &str) -> Result<Infallible> {

@@ -102,6 +102,7 @@ impl Monitor {
             unshare_net: has(Namespace::Net) && has(Namespace::User),
             inherited: self.inherited.clone(),
             unshare_cgroup: has(Namespace::Cgroup),
+            settled: false,
             cgroups: self.core.cgroups.payload_entrance()?,
         };
         Ok(Preparations {
