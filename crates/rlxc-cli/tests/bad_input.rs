@@ -44,6 +44,26 @@ fn a_closed_pipe_ends_the_program_without_a_word() -> io::Result<()> {
     Ok(())
 }
 
+/// An option that would have no effect is refused instead.
+#[test]
+fn options_that_mean_nothing_together_are_refused() -> io::Result<()> {
+    let place = Place::new("together")?;
+    place.define("one", "lxc.uts.name = x\n")?;
+    for line in [
+        "autostart --within 3",
+        "attach one --pty=raw --no-pty -- true",
+        "share one --remove /data --as 1000",
+    ] {
+        let said = place.rlxc(line)?;
+        assert_ne!(said.status, Some(0), "{line}: {said:?}");
+        assert!(
+            said.err.contains("cannot be used with") || said.err.contains("--shutdown"),
+            "{line}: {said:?}"
+        );
+    }
+    Ok(())
+}
+
 #[test]
 fn ctrl_c_ends_what_waits() -> io::Result<()> {
     if let Some(what) = missing() {

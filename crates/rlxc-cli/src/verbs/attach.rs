@@ -46,7 +46,7 @@ pub(crate) struct Attach {
     )]
     pty: PtyKind,
     /// The same as --pty=none
-    #[arg(long)]
+    #[arg(long, conflicts_with = "pty")]
     no_pty: bool,
     /// Write the terminal's output to FILE as well
     #[arg(short = 'L', long, value_name = "FILE")]

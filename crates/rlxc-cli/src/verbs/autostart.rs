@@ -51,7 +51,7 @@ pub(crate) struct Autostart {
     )]
     timeout: i64,
     /// With -s: what still runs after SECONDS in all is killed
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", requires = "shutdown")]
     within: Option<u64>,
     /// Act on at most N containers of the same order at once (8)
     #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -118,7 +118,7 @@ impl Run for Autostart {
         };
         // LXC's tool starts one after the other: its users may count on that. Those of the same order end together
         // with either: each may take its whole timeout.
-        let alone = self.list || context.lxc && !filter.reverse;
+        let alone = self.list || context.lxc && !filter.reverse && self.jobs.is_none();
         let batches = match alone {
             true => chosen.into_iter().map(|entry| vec![entry]).collect(),
             false => autostart_batches(chosen, &filter),

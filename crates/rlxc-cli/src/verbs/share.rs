@@ -28,7 +28,7 @@ pub(crate) struct Share {
     #[arg(long)]
     persist: bool,
     /// Take the share at TARGET away
-    #[arg(long, value_name = "TARGET")]
+    #[arg(long, value_name = "TARGET", conflicts_with_all = ["owned_by", "plain"])]
     remove: Option<PathBuf>,
     /// The container, and SOURCE[:TARGET[:ro|rw]]; without it the shares are listed
     #[arg(value_name = "NAME|SHARE", hide = true)]
